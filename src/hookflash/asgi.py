@@ -1,0 +1,68 @@
+"""The web role as an ASGI application: Twilio's webhooks, the REST API, health and metrics."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from hookflash import __version__
+from hookflash.base.errors import HookflashError
+from hookflash.channels.routes import router as twilio_router
+from hookflash.db.listen import Listener, Notified, Reconnected
+from hookflash.rest.application import new_application
+from hookflash.rest.auth import Doorkeeper, Principal
+from hookflash.rest.limits import Buckets
+from hookflash.wiring import Core
+from hookflash.workspace import store as workspace
+
+
+def create_app(core: Core) -> FastAPI:
+    """The application over an open core, which outlives it."""
+
+    async def find_key(key_hash: bytes) -> Principal | None:
+        return await workspace.find_key(core.db, key_hash)
+
+    webhooks = core.webhooks()
+
+    async def heard(event: Notified | Reconnected) -> None:
+        if isinstance(event, Notified):
+            webhooks.inline.told(event.payload)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(Listener(core.url, ["inline"], core.clock).run, heard)
+            yield
+            tasks.cancel_scope.cancel()
+
+    app = new_application(
+        title="Hookflash",
+        version=__version__,
+        doorkeeper=Doorkeeper(find_key, Buckets(core.settings.requests_per_minute), core.clock),
+        larger_bodies={"/v1/sources/": core.settings.max_upload_bytes + 1_000_000},
+        lifespan=lifespan,
+    )
+    app.state.core = core
+    app.state.webhooks = webhooks
+    app.include_router(twilio_router)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def ready() -> Response:
+        try:
+            async with core.db.system() as conn:
+                await conn.execute("select 1")
+        except HookflashError:
+            return Response('{"status":"no database"}', 503, media_type="application/json")
+        return Response('{"status":"ready"}', media_type="application/json")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return app

@@ -1,0 +1,69 @@
+"""Answers to questions that were asked before: the key under which one is kept, and what is kept."""
+
+import hashlib
+import re
+import unicodedata
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+from hookflash.conversation.turn import Source
+
+# What is likely about one person is not kept: numbers as long as an order's or a telephone's, addresses of mail.
+_PERSONAL = re.compile(r"@|\d[\d\s().-]{3,}\d|\d{5,}")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer that was given with confidence, as it was sent."""
+
+    text: str
+    confidence: float
+    sources: tuple[Source, ...]
+    model: str
+
+
+class AnswerCache(Protocol):
+    """Keeps answers of an account by `answer_key`; it may forget any of them at any time."""
+
+    async def get(self, account_id: str, key: str) -> CachedAnswer | None: ...
+
+    async def put(self, account_id: str, key: str, answer: CachedAnswer) -> None: ...
+
+
+class MemoryAnswerCache:
+    """The most recently used answers of this process."""
+
+    def __init__(self, size: int = 2_000) -> None:
+        self._size = size
+        self._kept: OrderedDict[tuple[str, str], CachedAnswer] = OrderedDict()
+
+    async def get(self, account_id: str, key: str) -> CachedAnswer | None:
+        found = self._kept.get((account_id, key))
+        if found is not None:
+            self._kept.move_to_end((account_id, key))
+        return found
+
+    async def put(self, account_id: str, key: str, answer: CachedAnswer) -> None:
+        self._kept[account_id, key] = answer
+        self._kept.move_to_end((account_id, key))
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+
+def answer_key(
+    question: str, *, assistant_id: str, knowledge_version: str, prompt_revision: str, language: str, max_chars: int
+) -> str | None:
+    """64 hexadecimal digits that change with anything that the answer rests on; None when it must not be kept."""
+    normal = normalised(question)
+    if not normal or _PERSONAL.search(question):
+        return None
+    parts = (assistant_id, knowledge_version, prompt_revision, language, str(max_chars), normal)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def normalised(question: str) -> str:
+    """The question without what does not change its meaning: case, punctuation, space."""
+    folded = unicodedata.normalize("NFKC", question).casefold()
+    # Marks are kept: they are the vowels of many scripts.
+    return " ".join("".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded).split())

@@ -1,0 +1,112 @@
+"""Money: what tokens, embeddings and texts cost, in micro-dollars, from price lists that need no network."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from genai_prices import Usage as Tokens
+from genai_prices import calc_price
+
+from hookflash.base.phone import Kind
+from hookflash.conversation.turn import Usage
+from hookflash.knowledge.passage import Embedder
+
+MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """An amount in micro-dollars; `note` tells why it is not the whole truth (None when it is)."""
+
+    micros: int
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrice:
+    """What one text to a country costs, in micro-dollars: per SMS segment, and per MMS."""
+
+    segment: int
+    mms: int = 0
+
+
+# List prices in micro-dollars, without carrier fees, taxes and discounts: for budgets and comparison, not for accounting.
+# Where we have no price for a country ANYWHERE holds, on the dear side, so that a spend limit stops early, not late.
+PRICES_AS_OF = date(2026, 4, 1)
+SMS_PRICES: Mapping[str, TextPrice] = {
+    "US": TextPrice(8_300, 22_000),
+    "CA": TextPrice(8_300, 22_000),
+    "PR": TextPrice(42_000),
+    "ME": TextPrice(137_500),
+    "TT": TextPrice(299_200),
+    "AO": TextPrice(178_900),
+    "MU": TextPrice(189_600),
+    "SR": TextPrice(235_000),
+    "NP": TextPrice(302_200),
+}
+ANYWHERE = TextPrice(110_000, 220_000)
+WHATSAPP_MESSAGE = 5_000
+
+
+def tokens(model: str, usage: Usage) -> Priced:
+    """The price of a model's tokens; `model` is `vendor:model`. A model that is in no price list costs 0, with a note."""
+    vendor, _, name = model.partition(":")
+    return _priced(vendor, name, Tokens(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), model)
+
+
+def embedding(embedder: Embedder, text: str) -> Usage:
+    """What it consumes to embed one text; embedders that run here cost nothing."""
+    count = embedder.count_tokens(text)
+    vendor, _, rest = embedder.name.partition(":")
+    # An embedder's name ends in its settings, such as `openai:text-embedding-3-small@1536`.
+    priced = _priced(vendor, rest.partition("@")[0], Tokens(input_tokens=count), embedder.name)
+    return Usage(embedded_tokens=count, embedding_micros=priced.micros)
+
+
+def texts(
+    kind: Kind,
+    country: str | None,
+    segments: int,
+    *,
+    media: bool = False,
+    prices: Mapping[str, int] | None = None,
+) -> Priced:
+    """The list price of one outgoing answer of `segments` SMS segments (or WhatsApp messages).
+
+    `prices` overrides it, in micro-dollars for one segment by the country's ISO code (`whatsapp` for a WhatsApp message).
+    """
+    own = prices or {}
+    if kind is Kind.WEB or kind is Kind.VOICE:
+        return Priced(0)
+    if kind is Kind.WHATSAPP:
+        return Priced(own.get("whatsapp", WHATSAPP_MESSAGE) * segments)
+    if country is not None and country in own and not media:
+        return Priced(own[country] * segments)
+    price = SMS_PRICES.get(country or "", ANYWHERE)
+    note = None if country in SMS_PRICES else f"no list price of {country or 'this destination'}: estimated"
+    if media and price.mms:
+        return Priced(price.mms, note)
+    return Priced(price.segment * segments, note)
+
+
+def total(first: Usage, second: Usage) -> Usage:
+    """Both together."""
+    return Usage(
+        first.input_tokens + second.input_tokens,
+        first.output_tokens + second.output_tokens,
+        first.embedded_tokens + second.embedded_tokens,
+        first.model_micros + second.model_micros,
+        first.embedding_micros + second.embedding_micros,
+    )
+
+
+def _priced(vendor: str, name: str, used: Tokens, full: str) -> Priced:
+    if not name:
+        return Priced(0)
+    try:
+        price = calc_price(used, name, provider_id=vendor)
+    except LookupError:
+        return Priced(0, f"no price list has {full}")
+    # Rounded up: many small turns must not add up to nothing.
+    return Priced(math.ceil(price.total_price * MICROS))

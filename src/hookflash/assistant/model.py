@@ -1,0 +1,79 @@
+"""What is asked of a language model, by any vendor, and what it gives back."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from hookflash.conversation.turn import Usage
+from hookflash.knowledge.passage import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that the person sent."""
+
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of the dialogue as the model sees it."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One question to a model. `system` and `messages` say everything to a generative model.
+
+    `question` (follow-ups resolved) and `passages` (numbered from 1 in the prompt) are the same in structured form,
+    for models that extract. `language` is ISO 639-1 (`hi-Latn` for romanised Hindi).
+    """
+
+    system: str
+    messages: tuple[ChatMessage, ...]
+    question: str
+    passages: tuple[Passage, ...]
+    language: str
+    temperature: float = 0.2
+    max_tokens: int = 400
+    max_chars: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """The structured outcome. `confidence` is 0..1; `sources` are passage numbers from 1; `model` answered."""
+
+    answer: str
+    confidence: float
+    sources: tuple[int, ...]
+    model: str
+    usage: Usage = Usage()
+    clarifying: bool = False
+
+
+Stream = Callable[[str], Awaitable[None]]
+
+
+class ChatModel(Protocol):
+    """A language model. Streams the words of the answer as they come; raises ModelFailed (it knows `retryable`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sees_images(self) -> bool: ...
+
+    @property
+    def generative(self) -> bool:
+        """Whether it follows `system` and writes freely; one that extracts knows only `question` and `passages`."""
+        ...
+
+    async def reply(self, request: ModelRequest, stream: Stream) -> ModelReply: ...
+
+
+async def nowhere(_: str) -> None:
+    """A stream for those who only want the whole."""

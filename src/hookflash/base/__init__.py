@@ -1,0 +1,1 @@
+"""Words with no opinions: ids, addresses, time, errors, secrets, cursors."""

@@ -1,0 +1,114 @@
+"""The first act of a text: gates, then one transaction that stores the message with all that follows from it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from hookflash.base.clock import Clock
+from hookflash.base.phone import Address, Kind
+from hookflash.channels.gates import GATES
+from hookflash.channels.integration import Integration
+from hookflash.compliance import keywords
+from hookflash.conversation import intake_store
+from hookflash.conversation.intake import Arrival, Decided, Standing, decide
+from hookflash.conversation.message import Media
+from hookflash.conversation.turn import Pass, Reply, Silence, Verdict
+from hookflash.db.pool import Database
+from hookflash.twilio.messaging import InboundMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a delivery: `message_id` is None for a duplicate; `state` as stored; the verdicts in order."""
+
+    message_id: str | None
+    state: str
+    verdicts: Decided
+
+
+class Acceptor:
+    """Takes messages in, whether a webhook brings them or they are found later."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def accept(self, integration: Integration, arrival: Arrival) -> Accepted:
+        """Claim, judge and store one arrival; no outside call. Raises Unavailable when the database is away."""
+        now = self._clock.now()
+        async with self._db.tenant(integration.account_id) as conn:
+            standing = await intake_store.standing(
+                conn, arrival, integration.opt_out_scope, integration.settings.session_duration_ms, now
+            )
+            arrival = self._with_keyword(integration, arrival, standing)
+            rules = integration.rules(standing.language or "en")
+            verdicts = decide(GATES, arrival, standing, rules, now)
+            if standing.seen:
+                return Accepted(None, "duplicate", verdicts)
+            taken = _taken(integration, verdicts)
+            message_id = await intake_store.accept(conn, arrival, standing, taken, now)
+        return Accepted(message_id, taken.state if message_id else "duplicate", verdicts)
+
+    @staticmethod
+    def _with_keyword(integration: Integration, arrival: Arrival, standing: Standing) -> Arrival:
+        settings = integration.settings
+        own = {"stop": settings.stop_words, "start": settings.start_words, "help": settings.help_words}
+        opt_out_type = arrival.raw.get("OptOutType")
+        word = keywords.classify(
+            arrival.text,
+            opt_out_type[0] if isinstance(opt_out_type, list) and opt_out_type else None,
+            opted_out=standing.opted_out,
+            own=own,
+        )
+        if word is None:
+            return arrival
+        standard = keywords.classify(arrival.text, opted_out=standing.opted_out) is not None
+        answers = bool(opt_out_type) or (integration.twilio_answers_keywords and standard)
+        return replace(arrival, word=word, vendor_answers=answers)
+
+
+def _taken(integration: Integration, verdicts: Decided) -> intake_store.Taken:
+    last: Verdict = verdicts[-1][1]
+    match last:
+        case Pass():
+            state, why, notice = "unanswered", None, None
+        case Reply(text=text, why=reason):
+            state, why, notice = "answered", reason, text
+        case Silence(why=reason):
+            name = verdicts[-1][0]
+            state = {"human": "human", "age": "stale"}.get(name, "silenced")
+            why, notice = reason, None
+        case _:  # pragma: no cover - no intake gate hands off
+            state, why, notice = "human", "handed over", None
+    settings = integration.settings
+    return intake_store.Taken(
+        state=state,
+        why=why,
+        burst_ms=settings.burst_ms,
+        scope=integration.opt_out_scope,
+        collect=settings.contact_collection,
+        settings=settings.model_dump(include={"burst_ms", "inline_budget_ms", "acknowledge_after_ms"}),
+        notice=notice,
+        verdicts=[[name, type(v).__name__, getattr(v, "why", None)] for name, v in verdicts],
+    )
+
+
+def arrival_of(integration: Integration, message: InboundMessage, at: datetime, via: str = "webhook") -> Arrival:
+    """A message of Twilio's webhook as an arrival of this integration."""
+    raw: dict[str, Any] = dict(message.raw)
+    sender = message.to
+    if sender.kind is Kind.SMS and integration.kind is Kind.WHATSAPP:
+        sender = Address(Kind.WHATSAPP, sender.value)
+    return Arrival(
+        account_id=integration.account_id,
+        integration_id=integration.id,
+        sid=message.sid,
+        address=message.sender,
+        sender=sender,
+        text=message.text,
+        media=tuple(Media(m.content_type, url=m.url) for m in message.media),
+        at=at,
+        via=via,
+        name=message.profile_name,
+        raw=raw,
+    )

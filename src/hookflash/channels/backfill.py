@@ -1,0 +1,97 @@
+"""Nothing is lost while we are down: Twilio's list of messages is compared with what arrived, and the rest is taken in."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from hookflash.base.clock import Clock
+from hookflash.base.errors import Invalid
+from hookflash.base.phone import Address
+from hookflash.channels.accept import Accepted
+from hookflash.channels.integration import Integration
+from hookflash.channels.text import account_of
+from hookflash.conversation.intake import Arrival
+from hookflash.conversation.message import Media
+from hookflash.twilio.client import TwilioClient
+from hookflash.twilio.resources import SentMessage
+
+log = structlog.get_logger()
+
+OVERLAP = timedelta(minutes=15)
+REACH_BACK = timedelta(days=2)
+LISTED_AT_MOST = 5_000
+
+
+class BackfillStore(Protocol):
+    """What back-filling needs of the database."""
+
+    async def unseen(self, account_id: str, sids: list[str]) -> set[str]: ...
+    async def backfilled(self, integration: Integration, to: datetime) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Finds and takes in what no webhook brought."""
+
+    client: TwilioClient
+    clock: Clock
+    store: BackfillStore
+    accept: Callable[[Integration, Arrival], Awaitable[Accepted]]
+
+    async def run(self, integration: Integration) -> int:
+        """Compare one integration's list with ours since the last comparison; how many were missing.
+
+        Raises TwilioFailed when the list cannot be read: the next run covers the same time again.
+        """
+        started = self.clock.now()
+        since = max((integration.backfilled_to or integration.created_at) - OVERLAP, started - REACH_BACK)
+        listed = await self._listed(integration, since)
+        unseen = await self.store.unseen(integration.account_id, [m.sid for m in listed])
+        missing = [m for m in listed if m.sid in unseen]
+        taken = 0
+        for message in missing:
+            arrival = await self._arrival(integration, message)
+            if arrival is not None:
+                accepted = await self.accept(integration, arrival)
+                taken += accepted.message_id is not None
+        await self.store.backfilled(integration, started)
+        if taken:
+            log.warning("messages found that no webhook brought", integration=integration.id, messages=taken)
+        return taken
+
+    async def _listed(self, integration: Integration, since: datetime) -> list[SentMessage]:
+        """Inbound messages since then, oldest first, over all numbers of a service."""
+        account = account_of(self.client, integration)
+        numbers = await account.service_numbers(integration.sender) if integration.is_service else [integration.sender]
+        found: dict[str, SentMessage] = {}
+        for number in numbers:
+            async for m in account.messages(to=number, sent_after=since - timedelta(days=1), limit=LISTED_AT_MOST):
+                at = m.sent_at or m.created_at
+                if m.direction == "inbound" and (at is None or at >= since):
+                    found[m.sid] = m
+        return sorted(found.values(), key=lambda m: (m.created_at or since, m.sent_at or since))
+
+    async def _arrival(self, integration: Integration, message: SentMessage) -> Arrival | None:
+        media: tuple[Media, ...] = ()
+        if message.num_media:
+            items = await account_of(self.client, integration).media(message.sid)
+            media = tuple(Media(item.content_type, url=item.url) for item in items)
+        try:
+            address, sender = Address.parse(message.sender or ""), Address.parse(message.to or "")
+        except Invalid:
+            log.warning("a listed message has no usable address", integration=integration.id)
+            return None
+        return Arrival(
+            account_id=integration.account_id,
+            integration_id=integration.id,
+            sid=message.sid,
+            address=address,
+            sender=sender,
+            text=message.body.strip(),
+            media=media,
+            at=message.sent_at or message.created_at or self.clock.now(),
+            via="backfill",
+        )

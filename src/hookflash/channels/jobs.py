@@ -1,0 +1,207 @@
+"""Background work of the channels: lanes on PostgreSQL, lanes of dead workers, sealing the journal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import anyio
+import structlog
+
+from hookflash.base.clock import Clock
+from hookflash.base.errors import TwilioFailed, Unavailable
+from hookflash.channels.backfill import Backfill
+from hookflash.channels.integration import Integration
+from hookflash.channels.store import Integrations
+from hookflash.conversation import journal_store, lane_store, outbox_store
+from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
+from hookflash.conversation.message import Media
+from hookflash.conversation.outbox import Accepted, Candidate, Refused
+from hookflash.db.pool import Database
+from hookflash.db.presence import living
+
+log = structlog.get_logger()
+
+LEASE = 30.0
+REAP_EVERY = 0.5
+SEAL_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Lanes and their messages in PostgreSQL; every call is one transaction. `worker` is our presence number."""
+
+    db: Database
+    clock: Clock
+    integrations: Integrations
+    worker: Callable[[], int]
+    point: Callable[[str], None] = lambda name: None
+
+    async def claim(self, most: int) -> list[Held]:
+        async with self.db.system() as conn:
+            held = await lane_store.claim(conn, self.worker(), LEASE, most)
+        if held:
+            self.point("after_claim")
+        return held
+
+    async def next_due(self) -> float | None:
+        async with self.db.system() as conn:
+            return await lane_store.next_due(conn)
+
+    async def load(self, held: Held) -> Work:
+        async with self.db.tenant(held.account_id) as conn:
+            return await lane_store.load(conn, held)
+
+    async def commit(self, held: Held, thought: Thought, *, final: bool, post_now: bool) -> tuple[Leaving, ...] | Newer:
+        self.point("before_commit")
+        marked = self.clock.monotonic()
+        async with self.db.tenant(held.account_id) as conn:
+            rows = await lane_store.commit_turn(conn, held, thought, self.clock.now(), final=final, post_now=post_now)
+        if isinstance(rows, Newer):
+            return rows
+        self.point("after_commit")
+        return tuple(replace(r, marked=marked) if r.state == "posting" else r for r in rows)
+
+    async def acknowledge(self, held: Held, unanswered: Unanswered, out: Outgoing) -> Leaving | None:
+        marked = self.clock.monotonic()
+        async with self.db.tenant(held.account_id) as conn:
+            integration = await self.integrations.get(conn, unanswered.integration_id)
+            row = await lane_store.acknowledge(conn, held, unanswered, out, integration.opt_out_scope, self.clock.now())
+        return row and replace(row, marked=marked)
+
+    async def release(self, held: Held, due_in: float | None, *, failed: bool = False) -> None:
+        async with self.db.tenant(held.account_id) as conn:
+            await lane_store.release(conn, held, due_in, failed=failed)
+
+    async def give_up(self, held: Held, unanswered: Unanswered, why: str) -> None:
+        async with self.db.tenant(held.account_id) as conn:
+            await lane_store.give_up(conn, held, unanswered, why, self.clock.now())
+
+    async def integration(self, account_id: str, integration_id: str) -> Integration:
+        async with self.db.tenant(account_id) as conn:
+            return await self.integrations.get(conn, integration_id)
+
+    async def mark_posting(self, held: Held, row: Leaving, scope: str) -> str | None:
+        async with self.db.tenant(row.account_id) as conn:
+            return await outbox_store.mark_posting(conn, held, row, scope, self.clock.now())
+
+    async def posted(self, row: Leaving, outcome: Accepted) -> None:
+        async with self.db.tenant(row.account_id) as conn:
+            await outbox_store.posted(conn, row, outcome, self.clock.now())
+
+    async def refused(self, row: Leaving, outcome: Refused, scope: str) -> None:
+        async with self.db.tenant(row.account_id) as conn:
+            await outbox_store.refused(conn, row, outcome, scope, self.clock.now())
+
+    async def again(self, row: Leaving, delay: float, reason: str) -> None:
+        async with self.db.tenant(row.account_id) as conn:
+            await outbox_store.again(conn, row, delay, reason, self.clock.now())
+
+    async def park(self, row: Leaving, reason: str) -> None:
+        async with self.db.tenant(row.account_id) as conn:
+            await outbox_store.park(conn, row, reason, self.clock.now())
+
+    async def unknown(self, account_id: str, candidates: list[Candidate]) -> list[Candidate]:
+        async with self.db.tenant(account_id) as conn:
+            known = await outbox_store.known_sids(conn, account_id, [c.sid for c in candidates])
+        return [c for c in candidates if c.sid not in known]
+
+    async def lives(self, poster: int) -> bool:
+        async with self.db.system() as conn:
+            return poster in await living(conn)
+
+    async def keep_leases(self) -> None:
+        """Renew ours and free those of the dead, until cancelled."""
+        last = 0.0
+        while True:
+            try:
+                async with self.db.system() as conn:
+                    cursor = await conn.execute("select free_dead_lanes() as freed")
+                    row = await cursor.fetchone()
+                    if row and row["freed"]:
+                        log.warning("lanes of a dead worker freed", lanes=row["freed"])
+                        await conn.execute("select pg_notify('lanes', '')")
+                    if self.clock.monotonic() - last > LEASE / 3:
+                        await conn.execute("select renew_leases(%s, make_interval(secs => %s))", (self.worker(), LEASE))
+                        last = self.clock.monotonic()
+            except Unavailable as error:
+                log.warning("leases cannot be kept", reason=error.message)
+            await self.clock.sleep(REAP_EVERY)
+
+
+    async def unseen(self, account_id: str, sids: list[str]) -> set[str]:
+        async with self.db.tenant(account_id) as conn:
+            return set(sids) - await outbox_store.known_sids(conn, account_id, sids)
+
+    async def backfilled(self, integration: Integration, to: datetime) -> None:
+        async with self.db.tenant(integration.account_id) as conn:
+            await self.integrations.backfilled(conn, integration.id, to)
+
+    async def save_media(self, account_id: str, message_id: str, media: tuple[Media, ...]) -> None:
+        async with self.db.tenant(account_id) as conn:
+            await lane_store.save_media(conn, message_id, media)
+
+    async def take_inline(self, integration: Integration, message_id: str) -> list[Leaving]:
+        async with self.db.tenant(integration.account_id) as conn:
+            return await outbox_store.take_inline(conn, message_id, integration.opt_out_scope, self.clock.now())
+
+
+@dataclass(slots=True)
+class Gap:
+    """Set when the database was away for a while, and webhooks with it."""
+
+    seen: anyio.Event
+
+    def noticed(self) -> None:
+        self.seen.set()
+
+
+async def backfill_all(db: Database, integrations: Integrations, backfill: Backfill) -> int:
+    """Compare every active integration's list at Twilio with ours; how many messages were missing."""
+    found = 0
+    for integration_id, account_id in await integrations.active(db):
+        async with db.tenant(account_id) as conn:
+            integration = await integrations.get_or_none(conn, integration_id)
+        if integration is None or integration.credentials.account_sid is None:
+            continue
+        try:
+            found += await backfill.run(integration)
+        except TwilioFailed as error:
+            log.warning("back-fill failed", integration=integration_id, code=error.code, reason=error.message)
+    return found
+
+
+async def keep_backfilling(
+    db: Database, integrations: Integrations, backfill: Backfill, clock: Clock, every: float, gap: Gap
+) -> None:
+    """At start, every `every` seconds, and after each gap in which we heard nothing: until cancelled."""
+    while True:
+        gap.seen = anyio.Event()
+        try:
+            await backfill_all(db, integrations, backfill)
+        except Unavailable as error:
+            log.warning("back-fill failed", reason=error.message)
+            await clock.sleep(1.0)
+            continue
+        with anyio.move_on_after(every):
+            await gap.seen.wait()
+
+
+async def seal_journals(db: Database, clock: Clock) -> int:
+    """Seal every account's new entries; how many."""
+    sealed = 0
+    async with db.system() as conn:
+        accounts = await journal_store.accounts_to_seal(conn)
+    for account_id in accounts:
+        async with db.tenant(account_id) as conn:
+            sealed += await journal_store.seal_journal(conn, account_id, clock.now())
+    return sealed
+
+
+async def keep_sealing(db: Database, clock: Clock) -> None:
+    """Seal about once a second, until cancelled."""
+    while True:
+        try:
+            await seal_journals(db, clock)
+        except Unavailable as error:
+            log.warning("journals cannot be sealed", reason=error.message)
+        await clock.sleep(SEAL_EVERY)

@@ -1,0 +1,159 @@
+"""The addresses that Twilio calls: inbound messages, their fallback, and status callbacks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Annotated
+
+import anyio
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import Counter, Histogram
+
+from hookflash.base.clock import Clock
+from hookflash.base.errors import Forbidden, NotFound
+from hookflash.channels.accept import Acceptor, arrival_of
+from hookflash.channels.deliver import heeded, status_callback
+from hookflash.channels.inline import Inline
+from hookflash.channels.integration import Integration
+from hookflash.channels.store import Integrations
+from hookflash.conversation import outbox_store
+from hookflash.db.pool import Database
+from hookflash.twilio import messaging, twiml
+from hookflash.twilio.form import parse_form
+from hookflash.twilio.messaging import Status, StatusUpdate
+from hookflash.twilio.signature import Refused, WebhookKeys, public_url, verify
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/twilio", include_in_schema=False)
+
+REFUSED = Counter("hookflash_webhooks_refused", "Requests whose signature was refused", ["reason"])
+ACCEPTED = Counter("hookflash_messages_received", "Inbound messages by what became of them", ["state"])
+ACKNOWLEDGED = Histogram(
+    "hookflash_webhook_seconds",
+    "From a webhook's arrival to our answer",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 15),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """What the routes need; it lies in `app.state.webhooks`."""
+
+    db: Database
+    clock: Clock
+    integrations: Integrations
+    acceptor: Acceptor
+    inline: Inline
+    public_url: str | None
+    trusted: tuple[IPv4Network | IPv6Network, ...]
+
+    def url_of(self, request: Request) -> str:
+        """The address that Twilio signed."""
+        peer = request.client.host if request.client else ""
+        return public_url(
+            self.public_url,
+            request.scope.get("raw_path") or request.scope["path"].encode(),
+            request.scope["query_string"],
+            request.headers,
+            scheme=request.url.scheme,
+            trusted=_within(peer, self.trusted),
+        )
+
+    async def admit(self, request: Request, integration_id: str) -> tuple[Integration, dict[str, list[str]]]:
+        """The integration and the form of a request that Twilio signed; everything else is refused."""
+        integration = await self.integrations.find(self.db, integration_id)
+        if integration is None:
+            raise NotFound("There is no such integration.")
+        body = await request.body()
+        keys = WebhookKeys(integration.auth_tokens, integration.shared_keys)
+        headers: Mapping[str, str] = request.headers
+        url = self.url_of(request)
+        outcome = verify(method=request.method, url=url, headers=headers, body=body, keys=keys)
+        if isinstance(outcome, Refused):
+            REFUSED.labels(outcome.why.name.lower()).inc()
+            log.warning(
+                "webhook refused",
+                integration=integration_id,
+                reason=outcome.why.value,
+                checked_url=url.partition("?")[0],
+            )
+            raise Forbidden("The request's signature is not Twilio's.")
+        return integration, parse_form(body)
+
+
+def _within(peer: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+async def _webhooks(request: Request) -> Webhooks:
+    webhooks: Webhooks = request.app.state.webhooks
+    return webhooks
+
+
+Here = Annotated[Webhooks, Depends(_webhooks)]
+
+
+def _answer(body: bytes) -> Response:
+    return Response(body, media_type=twiml.CONTENT_TYPE)
+
+
+@router.post("/{integration_id}/messages")
+@router.post("/{integration_id}/fallback")
+async def inbound(integration_id: str, request: Request, here: Here) -> Response:
+    """A person's message. The answer comes later by REST, or in the response when the integration asks for it."""
+    started = here.clock.monotonic()
+    integration, form = await here.admit(request, integration_id)
+    message = messaging.parse_inbound(form)
+    accepted = await here.acceptor.accept(integration, arrival_of(integration, message, here.clock.now()))
+    ACCEPTED.labels(accepted.state).inc()
+    budget = integration.settings.inline_budget_ms / 1000
+    replies: list[tuple[str, str | None]] = []
+    if budget > 0 and accepted.message_id is not None and accepted.state == "unanswered":
+        with anyio.move_on_after(budget - (here.clock.monotonic() - started)):
+            await here.inline.ready(accepted.message_id)
+        rows = await here.inline.take(integration, accepted.message_id)
+        base = here.public_url or here.url_of(request).partition("/twilio/")[0]
+        replies = [(row.body, status_callback(base, row)) for row in rows]
+    ACKNOWLEDGED.observe(here.clock.monotonic() - started)
+    return _answer(twiml.messages(replies))
+
+
+@router.post("/{integration_id}/status")
+async def status(integration_id: str, request: Request, here: Here) -> Response:
+    """How one of our messages fares."""
+    integration, form = await here.admit(request, integration_id)
+    told = messaging.parse_status(form)
+    if told.status not in (Status.RECEIVED, Status.RECEIVING):
+        await _apply(here, integration, told, request.query_params.get("message"))
+    return Response(status_code=204)
+
+
+async def _apply(here: Webhooks, integration: Integration, told: StatusUpdate, message_id: str | None) -> None:
+    async with here.db.tenant(integration.account_id) as conn:
+        state = await outbox_store.apply_status(
+            conn,
+            integration.account_id,
+            outbox_store.Status(message_id, told.sid, told.status, told.error_code, told.error_message),
+            advance,
+            heeded,
+            integration.opt_out_scope,
+            here.clock.now(),
+        )
+    if state is None:
+        log.info("status of an unknown message", integration=integration.id, status=told.status)
+
+
+def advance(current: str, incoming: str) -> str:
+    """The further of our state and Twilio's status. Our own states come before all of Twilio's but the withheld one."""
+    if current == "withheld":
+        return current
+    try:
+        now = Status(current)
+    except ValueError:
+        return incoming
+    return messaging.advance(now, Status(incoming))

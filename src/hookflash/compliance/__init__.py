@@ -1,0 +1,1 @@
+"""May we speak to this person, now, about this?"""

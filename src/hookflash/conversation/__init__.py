@@ -1,0 +1,1 @@
+"""The heart: messages, contacts, sessions, lanes, turns and the journal."""

@@ -1,0 +1,217 @@
+"""SQL of taking messages in: who wrote, the one statement that stores an arrival, and opt-outs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from hookflash.base.errors import Fenced
+from hookflash.base.ids import new_id
+from hookflash.conversation.intake import Arrival, Past, Standing
+from hookflash.conversation.journal import entry_hash
+from hookflash.conversation.journal_store import to_json
+from hookflash.db.pool import Connection
+
+
+async def standing(conn: Connection, arrival: Arrival, scope: str, session_ms: int, now: datetime) -> Standing:
+    """What is known of the sender; makes the contact if need be, and serialises with other arrivals of the same one."""
+    day = now.date()
+    async with conn.pipeline():
+        upserted = await conn.execute(
+            "insert into contact_addresses as a (account_id, address, contact_id) values (%s, %s, %s)"
+            " on conflict (account_id, address) do update set unreachable_code = null returning contact_id",
+            (arrival.account_id, str(arrival.address), new_id("cont")),
+        )
+        known = await conn.execute(
+            """
+            select c.language,
+              coalesce((select o.opted_out from opt_outs o where o.address = %(address)s and o.sender = %(scope)s), false)
+                as opted_out,
+              exists (select from tickets t where t.contact_id = a.contact_id and t.state = 'claimed') as human,
+              exists (select from messages m where m.account_id = %(account)s and m.sid = %(sid)s) as seen,
+              coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
+                          and s.address = %(address)s), 0) as spent_contact,
+              coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
+                          and s.address = ''), 0) as spent_account,
+              (select s.id from sessions s, integrations i
+                where i.id = %(integration)s and s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
+                  and s.last_at > %(now)s - make_interval(secs => %(session)s)
+                order by s.last_at desc limit 1) as session_id,
+              array(select jsonb_build_array(r.direction, left(r.body, 200), extract(epoch from (%(now)s - r.at)))
+                    from (select m.direction, m.body, m.at from messages m where m.contact_id = a.contact_id
+                          order by m.seq desc limit 24) r) as recent
+            from contact_addresses a left join contacts c on c.id = a.contact_id
+            where a.account_id = %(account)s and a.address = %(address)s
+            """,
+            {
+                "account": arrival.account_id,
+                "address": str(arrival.address),
+                "scope": scope,
+                "sid": arrival.sid,
+                "day": day,
+                "now": now,
+                "integration": arrival.integration_id,
+                "session": session_ms / 1000,
+            },
+        )
+    made = await upserted.fetchone()
+    row = await known.fetchone()
+    if made is None or row is None:  # pragma: no cover
+        raise Fenced("the contact vanished while its message was taken in")
+    recent = tuple(Past(direction, text, float(age)) for direction, text, age in row["recent"])
+    return Standing(
+        contact_id=made["contact_id"],
+        language=row["language"],
+        opted_out=row["opted_out"],
+        human_has_it=row["human"],
+        in_last_minute=sum(p.direction == "in" and p.age < 60 for p in recent),
+        spent_contact=row["spent_contact"],
+        spent_account=row["spent_account"],
+        recent=recent,
+        seen=row["seen"],
+        session_id=row["session_id"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How to store an arrival: `state` is unanswered, silenced, stale, human or answered (by a fixed notice)."""
+
+    state: str
+    why: str | None
+    burst_ms: int
+    scope: str
+    collect: bool
+    settings: dict[str, Any]
+    notice: str | None
+    verdicts: list[Any]
+
+
+_ACCEPT = """
+with claimed as (
+  insert into messages (id, account_id, contact_id, integration_id, session_id, direction, address, sender, body, media,
+                        language, state, why, via, sid, raw, at)
+  values (%(id)s, %(account)s, %(contact)s, %(integration)s, %(session)s, 'in', %(address)s, %(sender)s, %(body)s,
+          %(media)s, %(language)s, %(state)s, %(why)s, %(via)s, %(sid)s, %(raw)s, %(at)s)
+  on conflict (account_id, sid) where sid is not null do nothing
+  returning id),
+person as (
+  insert into contacts as c (id, account_id, name, language, last_seen_at)
+  select %(contact)s, %(account)s, %(name)s, %(language)s, %(now)s from claimed
+  on conflict (id) do update set last_seen_at = greatest(c.last_seen_at, excluded.last_seen_at),
+    name = coalesce(excluded.name, c.name), language = coalesce(excluded.language, c.language)
+  returning id),
+window_ as (
+  insert into sessions as s (id, account_id, contact_id, assistant_id, revision, settings, started_at, last_at)
+  select %(session)s, %(account)s, %(contact)s, i.assistant_id, a.revision, %(settings)s, %(now)s, %(now)s
+  from claimed, integrations i join assistants a on a.id = i.assistant_id
+  where i.id = %(integration)s and %(session)s::text is not null
+  on conflict (id) do update set last_at = greatest(s.last_at, excluded.last_at)
+  returning id),
+opted as (
+  insert into opt_outs as o (account_id, address, sender, opted_out, via, since)
+  select %(account)s, %(address)s, %(scope)s, %(opt)s, 'keyword', %(now)s from claimed where %(opt)s::boolean is not null
+  on conflict (account_id, address, sender) do update
+    set opted_out = excluded.opted_out, via = excluded.via, since = excluded.since
+  returning 1),
+withdrawn as (
+  update messages m set state = case when m.direction = 'in' then 'silenced' else 'withheld' end,
+    why = 'opted out', updated_at = %(now)s
+  from claimed where %(opt)s::boolean and m.contact_id = %(contact)s
+    and (m.direction = 'in' and m.state = 'unanswered' or m.direction = 'out' and m.state = 'waiting')
+  returning 1),
+notice as (
+  insert into messages (id, account_id, contact_id, integration_id, session_id, direction, kind, address, sender, body,
+                        language, state, in_reply_to, at)
+  select %(notice_id)s, %(account)s, %(contact)s, %(integration)s, %(session)s, 'out', 'notice', %(address)s, %(sender)s,
+         %(notice)s, %(language)s, 'waiting', %(id)s, %(now)s
+  from claimed where %(notice)s::text is not null
+  returning id),
+lane as (
+  insert into lanes as l (contact_id, account_id, due_at)
+  select %(contact)s, %(account)s, clock_timestamp() + %(burst)s * interval '1 millisecond'
+  from claimed where %(wake)s
+  on conflict (contact_id) do update set due_at =
+    least(excluded.due_at, coalesce((select min(u.created_at) from messages u where u.contact_id = excluded.contact_id
+      and u.direction = 'in' and u.state = 'unanswered') + %(burst)s * interval '4 milliseconds', excluded.due_at))
+  returning due_at),
+entry as (
+  insert into journal (account_id, at, kind, subject, contact_id, body, hash)
+  select %(account)s, %(now)s, 'received', %(id)s, %(contact)s, %(entry)s, %(hash)s from claimed
+  returning 1)
+select (select count(*) from claimed) as claimed,
+       (select pg_notify('lanes', '') from lane) as woken
+"""
+
+
+async def accept(conn: Connection, arrival: Arrival, known: Standing, taken: Taken, now: datetime) -> str | None:
+    """Store an arrival with all that follows from it, in one statement; its message id, or None for a duplicate."""
+    message_id = new_id("msg")
+    session_id = known.session_id or (new_id("sess") if taken.state == "unanswered" else None)
+    opt = {"stop": True, "start": False}.get(arrival.word or "")
+    body = msgspec.json.encode(
+        {
+            "sid": arrival.sid,
+            "from": str(arrival.address),
+            "to": str(arrival.sender),
+            "text": arrival.text,
+            "media": len(arrival.media),
+            "via": arrival.via,
+            "verdicts": taken.verdicts,
+            "state": taken.state,
+        }
+    ).decode()
+    cursor = await conn.execute(
+        _ACCEPT,
+        {
+            "id": message_id,
+            "account": arrival.account_id,
+            "contact": known.contact_id,
+            "integration": arrival.integration_id,
+            "session": session_id,
+            "address": str(arrival.address),
+            "sender": str(arrival.sender),
+            "body": arrival.text,
+            "media": Jsonb(to_json(arrival.media)),
+            "language": arrival.language if taken.collect else None,
+            "state": taken.state,
+            "why": taken.why,
+            "via": arrival.via,
+            "sid": arrival.sid,
+            "raw": Jsonb(arrival.raw),
+            "at": arrival.at,
+            "now": now,
+            "name": arrival.name if taken.collect else None,
+            "settings": Jsonb(taken.settings),
+            "scope": taken.scope,
+            "opt": opt,
+            "notice": taken.notice,
+            "notice_id": new_id("msg"),
+            "burst": taken.burst_ms if taken.notice is None else 0,
+            "wake": taken.state == "unanswered" or taken.notice is not None,
+            "entry": body,
+            "hash": entry_hash(arrival.account_id, now, "received", message_id, body),
+        },
+    )
+    row = await cursor.fetchone()
+    return message_id if row and row["claimed"] else None
+
+
+async def opt_out(
+    conn: Connection, account_id: str, address: str, scope: str, via: str, now: datetime, *, out: bool = True
+) -> None:
+    """Record an opt-out (or its end), and withhold what waits to leave for that person."""
+    await conn.execute(
+        "insert into opt_outs as o (account_id, address, sender, opted_out, via, since) values (%s, %s, %s, %s, %s, %s)"
+        " on conflict (account_id, address, sender) do update"
+        " set opted_out = excluded.opted_out, via = excluded.via, since = excluded.since",
+        (account_id, address, scope, out, via, now),
+    )
+    if out:
+        await conn.execute(
+            "update messages set state = 'withheld', why = 'opted out', updated_at = %s where account_id = %s and address = %s"
+            " and direction = 'out' and state = 'waiting' and kind <> 'notice'",
+            (now, account_id, address),
+        )

@@ -1,0 +1,98 @@
+"""SQL of the journal: adding entries, sealing those that were added, reading it for verification."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from hookflash.conversation.journal import GENESIS, Broken, Entry, Seal, Sound, Verifier, entry_hash, seal
+from hookflash.db.pool import Connection
+
+SEAL_AT_MOST = 2_000
+
+
+def to_json(value: object) -> Any:
+    """Dataclasses, tuples and dates as JSON types."""
+    return msgspec.to_builtins(value)
+
+
+async def journal(
+    conn: Connection, account_id: str, kind: str, subject: str, contact_id: str | None, body: object, now: datetime
+) -> None:
+    """Add one entry to the journal in the caller's transaction."""
+    text = msgspec.json.encode(to_json(body)).decode()
+    await conn.execute(
+        "insert into journal (account_id, at, kind, subject, contact_id, body, hash) values (%s, %s, %s, %s, %s, %s, %s)",
+        (account_id, now, kind, subject, contact_id, text, entry_hash(account_id, now, kind, subject, text)),
+    )
+
+
+async def accounts_to_seal(conn: Connection) -> list[str]:
+    """The accounts whose journal has entries without a seal."""
+    cursor = await conn.execute("select accounts_to_seal() as account_id")
+    return [r["account_id"] for r in await cursor.fetchall()]
+
+
+async def seal_journal(conn: Connection, account_id: str, now: datetime) -> int:
+    """Seal what the account's journal gained since the last seal; how many entries. One sealer at a time."""
+    await conn.execute("select pg_advisory_xact_lock(hashtextextended('seal:' || %s, 0))", (account_id,))
+    taken = await conn.execute(
+        "with taken as (delete from journal_unsealed where account_id = %(a)s and entry_id in"
+        " (select entry_id from journal_unsealed where account_id = %(a)s order by entry_id limit %(n)s) returning entry_id)"
+        " select j.id, j.hash from journal j join taken t on t.entry_id = j.id order by j.id",
+        {"a": account_id, "n": SEAL_AT_MOST},
+    )
+    entries = [(r["id"], r["hash"]) for r in await taken.fetchall()]
+    if not entries:
+        return 0
+    last = await conn.execute(
+        "select seq, hash from journal_seals where account_id = %s order by seq desc limit 1", (account_id,)
+    )
+    head = await last.fetchone()
+    made = seal(account_id, head["seq"] + 1 if head else 1, now, entries, head["hash"] if head else GENESIS)
+    await conn.execute(
+        "insert into journal_seals (account_id, seq, at, entries, previous, hash) values (%s, %s, %s, %s, %s, %s)",
+        (account_id, made.seq, made.at, made.entries, made.previous, made.hash),
+    )
+    return len(entries)
+
+
+async def verify_journal(conn: Connection, account_id: str) -> Sound | Broken:
+    """Read the whole journal of an account, seal by seal, and stop at the first thing that is wrong.
+
+    Entries that no seal lists and that do not wait for one were added behind the journal's back (`unlisted`).
+    """
+    verifier = Verifier(account_id)
+    listed = 0
+    highest = 0
+    while True:
+        found = await conn.execute(
+            "select seq, at, entries, previous, hash from journal_seals where account_id = %s and seq > %s"
+            " order by seq limit 20",
+            (account_id, highest),
+        )
+        rows = await found.fetchall()
+        if not rows:
+            break
+        for row in rows:
+            sealed = Seal(row["seq"], row["at"], row["entries"], row["previous"], row["hash"])
+            numbers = [number for number, _ in sealed.listed()]
+            stored = await conn.execute(
+                "select id, account_id, at, kind, subject, body, hash from journal where id = any(%s)", (numbers,)
+            )
+            entries = {r["id"]: Entry(**r) for r in await stored.fetchall()}
+            broken = verifier.check(sealed, entries)
+            if broken:
+                return broken
+            highest = row["seq"]
+            listed += len(numbers)
+    counts = await conn.execute(
+        "select (select count(*) from journal where account_id = %(a)s) as entries,"
+        " (select count(*) from journal_unsealed u join journal j on j.id = u.entry_id where u.account_id = %(a)s) as waiting",
+        {"a": account_id},
+    )
+    row_counts = await counts.fetchone()
+    total, waiting = (row_counts["entries"], row_counts["waiting"]) if row_counts else (0, 0)
+    if total != listed + waiting:
+        return Broken("unlisted", f"{total - listed - waiting} journal entries that no seal lists")
+    return Sound(verifier.entries, verifier.seals, waiting)

@@ -1,0 +1,209 @@
+"""SQL of messages on their way out: marking before the request, and what became of it, whichever way we hear of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookflash.base.errors import Fenced
+from hookflash.conversation.intake_store import opt_out
+from hookflash.conversation.journal_store import journal
+from hookflash.conversation.lane import Held, Leaving
+from hookflash.conversation.lane_store import leaving, wake
+from hookflash.conversation.outbox import Accepted, Refused
+from hookflash.db.pool import Connection
+
+
+async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, now: datetime) -> str | None:
+    """Mark a waiting message before its request is made, unless it may not leave any more: then the reason.
+
+    Consent and ownership are asked in the same transaction. Raises Fenced when the lane is not ours.
+    """
+    cursor = await conn.execute(
+        """
+        with mine as (select 1 from lanes where contact_id = %(contact)s and worker = %(worker)s and fence = %(fence)s
+                      for update),
+        barred as (select case
+            when %(kind)s <> 'notice' and coalesce((select opted_out from opt_outs where address = %(address)s
+                                                     and sender = %(scope)s), false) then 'opted out'
+            when %(kind)s in ('answer', 'acknowledgement') and exists (select from tickets
+              where contact_id = %(contact)s and state = 'claimed') then 'a person has taken over' end as why),
+        marked as (
+          update messages m set
+            state = case when b.why is null then 'posting' else 'withheld' end, why = coalesce(b.why, m.why),
+            attempts = attempts + 1, poster = %(worker)s, posted_at = clock_timestamp(), updated_at = %(now)s
+          from mine, barred b where m.id = %(id)s and m.state = 'waiting' returning m.state, m.why)
+        select (select count(*) from mine) as mine, (select state from marked) as state, (select why from marked) as why
+        """,
+        {
+            "contact": held.contact_id,
+            "worker": held.worker,
+            "fence": held.fence,
+            "address": row.address,
+            "scope": scope,
+            "kind": row.kind,
+            "id": row.id,
+            "now": now,
+        },
+    )
+    found = await cursor.fetchone()
+    if found is None or not found["mine"]:
+        raise Fenced("another worker holds this lane")
+    if found["state"] == "posting":
+        return None
+    return found["why"] or "settled meanwhile"
+
+
+async def posted(conn: Connection, row: Leaving, outcome: Accepted, now: datetime) -> None:
+    """The vendor has it. A status callback may have told us before."""
+    await conn.execute(
+        "update messages set sid = coalesce(sid, %s), state = case when state = 'posting' then %s else state end,"
+        " updated_at = %s where id = %s",
+        (outcome.sid, outcome.status, now, row.id),
+    )
+    await journal(
+        conn,
+        row.account_id,
+        "sent",
+        row.id,
+        row.contact_id,
+        {"sid": outcome.sid, "to": row.address, "body": row.body},
+        now,
+    )
+
+
+async def refused(conn: Connection, row: Leaving, outcome: Refused, scope: str, now: datetime) -> None:
+    """The vendor will not take it: the message has failed, and what the code says about person and sender is kept."""
+    await conn.execute(
+        "update messages set state = %s, error_code = coalesce(error_code, %s), error = coalesce(error, %s), updated_at = %s"
+        " where id = %s and state in ('posting', 'waiting')",
+        ("parked" if outcome.stop_sender else "failed", outcome.code or None, outcome.reason, now, row.id),
+    )
+    await journal(
+        conn, row.account_id, "refused", row.id, row.contact_id, {"code": outcome.code, "reason": outcome.reason}, now
+    )
+    await heed(conn, row.account_id, row.integration_id, row.address, scope, outcome, now)
+
+
+async def heed(
+    conn: Connection, account_id: str, integration_id: str, address: str, scope: str, outcome: Refused, now: datetime
+) -> None:
+    """Mark the person or the sender as an error code says."""
+    if outcome.opted_out:
+        await opt_out(conn, account_id, address, scope, f"error {outcome.code}", now)
+    if outcome.unreachable:
+        await conn.execute(
+            "update contact_addresses set unreachable_code = %s where account_id = %s and address = %s",
+            (outcome.code, account_id, address),
+        )
+    if outcome.stop_sender:
+        await conn.execute(
+            "update integrations set stopped_code = %s, stopped_why = %s, updated_at = %s where id = %s",
+            (outcome.code, outcome.reason, now, integration_id),
+        )
+
+
+async def again(conn: Connection, row: Leaving, delay: float, reason: str, now: datetime) -> None:
+    """It was certainly not performed: it waits for its next try."""
+    await conn.execute(
+        "update messages set state = 'waiting', poster = null, posted_at = null, why = %s, updated_at = %s,"
+        " not_before = clock_timestamp() + make_interval(secs => %s) where id = %s and state = 'posting'",
+        (reason, now, delay, row.id),
+    )
+
+
+async def park(conn: Connection, row: Leaving, reason: str, now: datetime) -> None:
+    """Nobody can tell what became of it: it is set aside for an operator, never sent on a guess."""
+    await conn.execute(
+        "update messages set state = 'parked', why = %s, updated_at = %s where id = %s and state in ('posting', 'waiting')",
+        (reason, now, row.id),
+    )
+    await journal(conn, row.account_id, "parked", row.id, row.contact_id, {"reason": reason}, now)
+
+
+async def known_sids(conn: Connection, account_id: str, sids: list[str]) -> set[str]:
+    """Which of these ids belong to rows of ours."""
+    cursor = await conn.execute("select sid from messages where account_id = %s and sid = any(%s)", (account_id, sids))
+    return {r["sid"] for r in await cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a status callback says. `message_id` is ours (from its address), `sid` the vendor's."""
+
+    message_id: str | None
+    sid: str
+    status: str
+    error_code: int | None
+    reason: str | None
+
+
+async def apply_status(
+    conn: Connection,
+    account_id: str,
+    told: Status,
+    advance: Callable[[str, str], str],
+    heeded: Callable[[int], Refused | None],
+    scope: str,
+    now: datetime,
+) -> str | None:
+    """Move a message forward as a callback says, never back; keeps the first reason. Its state now, None if unknown.
+
+    A callback also settles a request whose answer was lost: then the contact's lane goes on at once.
+    """
+    cursor = await conn.execute(
+        "select id, contact_id, integration_id, address, state, sid, error_code from messages"
+        " where account_id = %s and direction = 'out' and (sid = %s or id = %s and (sid is null or sid = %s)) for update",
+        (account_id, told.sid, told.message_id, told.sid),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    state = advance(row["state"], told.status)
+    code = row["error_code"] or told.error_code
+    if state == row["state"] and row["sid"] == told.sid and code == row["error_code"]:
+        return state
+    await conn.execute(
+        "update messages set state = %s, sid = %s, error_code = %s, error = coalesce(error, %s), updated_at = %s where id = %s",
+        (state, told.sid, code, told.reason, now, row["id"]),
+    )
+    await journal(
+        conn,
+        account_id,
+        "status",
+        row["id"],
+        row["contact_id"],
+        {"status": told.status, "sid": told.sid, "code": told.error_code},
+        now,
+    )
+    outcome = heeded(told.error_code) if told.error_code else None
+    if outcome:
+        await heed(conn, account_id, row["integration_id"], row["address"], scope, outcome, now)
+    if row["state"] in ("posting", "waiting", "parked"):
+        await wake(conn, row["contact_id"])
+    return state
+
+
+async def take_inline(conn: Connection, inbound_id: str, scope: str, now: datetime) -> list[Leaving]:
+    """Mark the waiting answer of an inbound message as posting, because a response is about to carry it.
+
+    Nothing when it is not there, was taken, may not leave, or something of the same contact has to leave before it.
+    """
+    cursor = await conn.execute(
+        """
+        with said as (select contact_id, turn_id, address from messages where id = %(id)s and turn_id is not null),
+        ours as (select m.id from messages m, said s where m.turn_id = s.turn_id and m.direction = 'out'
+                   and m.kind = 'answer' and m.state = 'waiting'
+                   and not coalesce((select o.opted_out from opt_outs o
+                                      where o.address = s.address and o.sender = %(scope)s), false)
+                   and not exists (select from tickets t where t.contact_id = s.contact_id and t.state = 'claimed')
+                   and not exists (select from messages b where b.contact_id = s.contact_id and b.direction = 'out'
+                                     and b.state in ('waiting', 'posting') and b.turn_id is distinct from s.turn_id))
+        update messages m set state = 'posting', attempts = attempts + 1, poster = null, posted_at = clock_timestamp(),
+          updated_at = %(now)s
+        from ours where m.id = ours.id and m.state = 'waiting'
+        returning m.*
+        """,
+        {"id": inbound_id, "scope": scope, "now": now},
+    )
+    rows = sorted(await cursor.fetchall(), key=lambda r: r["part"])
+    return [leaving(r) for r in rows]

@@ -1,0 +1,1 @@
+"""Twilio in a box."""

@@ -1,0 +1,460 @@
+"""SQL of knowledge: sources, their documents, chunks and vectors, and the answers that were given from them."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from psycopg.errors import UniqueViolation
+
+from hookflash.base.errors import Conflict, Invalid, NotFound
+from hookflash.base.ids import new_id
+from hookflash.base.paging import Page, decode_cursor, encode_cursor
+from hookflash.db.jobs import defer
+from hookflash.db.pool import Connection
+from hookflash.knowledge.passage import Passage, Vector
+from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewChunk, Scope
+
+_SOURCE = (
+    "select s.id, s.account_id, s.name, s.description, s.kind, s.embedding_model, s.next_model, s.version,"
+    " (select count(*) from documents d where d.source_id = s.id)::int as documents,"
+    " (select coalesce(sum(d.chunk_count), 0) from documents d where d.source_id = s.id)::int as chunks,"
+    " s.created_at, s.updated_at from sources s"
+)
+_DOCUMENT = (
+    "select id, source_id, name, title, url, content_type, size, language, status, error, chunk_count, created_at,"
+    " updated_at from documents"
+)
+EXACT_AT_MOST = 20_000
+
+
+def vector_text(vector: Vector) -> str:
+    """pgvector's notation."""
+    return "[" + ",".join(map(str, vector.astype(np.float16).tolist())) + "]"
+
+
+# Sources
+
+
+async def create_source(
+    conn: Connection, account_id: str, *, name: str, description: str, kind: str, model: str
+) -> KnowledgeSource:
+    """Raises Conflict when the account has a source of this name."""
+    source_id = new_id("src")
+    try:
+        await conn.execute(
+            "insert into sources (id, account_id, name, description, kind, embedding_model) values (%s, %s, %s, %s, %s, %s)",
+            (source_id, account_id, name, description, kind, model),
+        )
+    except UniqueViolation:
+        raise Conflict("There is a source of this name already.") from None
+    return await get_source(conn, source_id)
+
+
+async def get_source(conn: Connection, source_id: str) -> KnowledgeSource:
+    """Raises NotFound."""
+    cursor = await conn.execute(f"{_SOURCE} where s.id = %s", (source_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such source.")
+    return KnowledgeSource(**row)
+
+
+async def find_source(conn: Connection, name: str) -> KnowledgeSource | None:
+    cursor = await conn.execute(f"{_SOURCE} where s.name = %s", (name,))
+    row = await cursor.fetchone()
+    return KnowledgeSource(**row) if row else None
+
+
+async def list_sources(conn: Connection, limit: int, cursor: str | None) -> Page[KnowledgeSource]:
+    after = decode_cursor(cursor, str)[0] if cursor else ""
+    rows = await (
+        await conn.execute(f"{_SOURCE} where s.id > %s order by s.id limit %s", (after, limit + 1))
+    ).fetchall()
+    items = [KnowledgeSource(**r) for r in rows[:limit]]
+    return Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+async def update_source(
+    conn: Connection, source_id: str, now: datetime, *, name: str | None, description: str | None, model: str | None
+) -> KnowledgeSource:
+    """Another `model` is prepared behind the present one and takes over when every passage has its vector."""
+    source = await get_source(conn, source_id)
+    try:
+        await conn.execute(
+            "update sources set name = coalesce(%s, name), description = coalesce(%s, description), updated_at = %s where id = %s",
+            (name, description, now, source_id),
+        )
+    except UniqueViolation:
+        raise Conflict("There is a source of this name already.") from None
+    if model is not None and model != source.embedding_model:
+        await conn.execute("update sources set next_model = %s where id = %s", (model, source_id))
+        await defer(
+            conn, "knowledge.embed_anew", lock=source_id, account_id=source.account_id, source_id=source_id, model=model
+        )
+    return await get_source(conn, source_id)
+
+
+async def delete_source(conn: Connection, source_id: str) -> None:
+    await get_source(conn, source_id)
+    await conn.execute("delete from sources where id = %s", (source_id,))
+
+
+# Documents
+
+
+async def put_document(
+    conn: Connection,
+    source: KnowledgeSource,
+    *,
+    name: str,
+    content_type: str,
+    data: bytes,
+    url: str | None,
+    now: datetime,
+    queue: bool = True,
+) -> tuple[Document, bool]:
+    """Hand in a document; False when it is what we have. With `queue` a worker indexes it."""
+    digest = hashlib.sha256(content_type.encode() + b"\0" + data).hexdigest()
+    cursor = await conn.execute(
+        f"{_DOCUMENT} where source_id = %s and name = %s and digest = %s", (source.id, name, digest)
+    )
+    same = await cursor.fetchone()
+    if same is not None and same["status"] == "COMPLETED":
+        return Document(**same), False
+    document_id = new_id("doc")
+    cursor = await conn.execute(
+        "insert into documents as d (id, account_id, source_id, name, url, content_type, digest, size, created_at, updated_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " on conflict (source_id, name) do update set digest = excluded.digest, size = excluded.size, url = excluded.url,"
+        "   content_type = excluded.content_type, status = 'QUEUED', error = null, updated_at = excluded.updated_at"
+        " returning id",
+        (document_id, source.account_id, source.id, name, url, content_type, digest, len(data), now, now),
+    )
+    row = await cursor.fetchone()
+    document_id = row["id"] if row else document_id
+    await conn.execute(
+        "insert into document_data (document_id, account_id, data) values (%s, %s, %s)"
+        " on conflict (document_id) do update set data = excluded.data",
+        (document_id, source.account_id, data),
+    )
+    if queue:
+        await defer(conn, "knowledge.index", lock=document_id, account_id=source.account_id, document_id=document_id)
+    return await get_document(conn, document_id), True
+
+
+async def get_document(conn: Connection, document_id: str) -> Document:
+    """Raises NotFound."""
+    cursor = await conn.execute(f"{_DOCUMENT} where id = %s", (document_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such document.")
+    return Document(**row)
+
+
+async def list_documents(conn: Connection, source_id: str, limit: int, cursor: str | None) -> Page[Document]:
+    after = decode_cursor(cursor, str)[0] if cursor else ""
+    rows = await (
+        await conn.execute(
+            f"{_DOCUMENT} where source_id = %s and id > %s order by id limit %s", (source_id, after, limit + 1)
+        )
+    ).fetchall()
+    items = [Document(**r) for r in rows[:limit]]
+    return Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+async def delete_document(conn: Connection, document_id: str, now: datetime) -> None:
+    """It can be found no more from the moment this commits."""
+    document = await get_document(conn, document_id)
+    await conn.execute("delete from documents where id = %s", (document_id,))
+    await _changed(conn, document.source_id, now)
+
+
+async def _changed(conn: Connection, source_id: str, now: datetime) -> None:
+    await conn.execute("update sources set version = version + 1, updated_at = %s where id = %s", (now, source_id))
+
+
+async def list_chunks(conn: Connection, document_id: str, limit: int, cursor: str | None) -> Page[ChunkRow]:
+    after = decode_cursor(cursor, int)[0] if cursor else -1
+    rows = await (
+        await conn.execute(
+            "select id, document_id, ordinal, text, headings, place, tokens from chunks where document_id = %s and ordinal > %s"
+            " order by ordinal limit %s",
+            (document_id, after, limit + 1),
+        )
+    ).fetchall()
+    items = [ChunkRow(**(r | {"headings": tuple(r["headings"])})) for r in rows[:limit]]
+    return Page(items, encode_cursor(items[-1].ordinal) if len(rows) > limit else None)
+
+
+# Indexing
+
+
+async def begin_indexing(conn: Connection, document_id: str, now: datetime) -> tuple[Document, str, bytes] | None:
+    """The document, its source's model and its bytes; None when there is nothing to do any more."""
+    cursor = await conn.execute(
+        "select s.embedding_model, x.data from documents d join sources s on s.id = d.source_id"
+        " join document_data x on x.document_id = d.id where d.id = %s for update of d",
+        (document_id,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    await conn.execute("update documents set status = 'PROCESSING', updated_at = %s where id = %s", (now, document_id))
+    return await get_document(conn, document_id), row["embedding_model"], bytes(row["data"])
+
+
+async def known_digests(conn: Connection, document_id: str, model: str) -> list[str]:
+    """Digests of the document's chunks that have a vector of this model, as often as they occur."""
+    cursor = await conn.execute(
+        "select c.digest from chunks c join embeddings e on e.chunk_id = c.id and e.model = %s where c.document_id = %s",
+        (model, document_id),
+    )
+    return [r["digest"] for r in await cursor.fetchall()]
+
+
+async def finish_indexing(
+    conn: Connection,
+    document: Document,
+    account_id: str,
+    *,
+    title: str,
+    language: str | None,
+    model: str,
+    kept: Sequence[tuple[str, int]],
+    added: Sequence[NewChunk],
+    now: datetime,
+) -> None:
+    """Swap the document's chunks: `kept` (digest, new ordinal) stay with their vectors, `added` come, the rest goes.
+
+    Nothing of it is seen before the whole is. A document that was deleted or replaced meanwhile is left alone.
+    """
+    cursor = await conn.execute(
+        "select 1 from documents where id = %s and status = 'PROCESSING' for update", (document.id,)
+    )
+    if await cursor.fetchone() is None:
+        return
+    have = await conn.execute("select id, digest from chunks where document_id = %s order by ordinal", (document.id,))
+    by_digest: dict[str, list[int]] = {}
+    for row in await have.fetchall():
+        by_digest.setdefault(row["digest"], []).append(row["id"])
+    stays = [(by_digest[digest].pop(0), ordinal) for digest, ordinal in kept]
+    goes = [chunk_id for ids in by_digest.values() for chunk_id in ids]
+    if goes:
+        await conn.execute("delete from chunks where id = any(%s)", (goes,))
+    if stays:
+        await conn.execute(
+            "update chunks c set ordinal = n.ordinal from unnest(%s::bigint[], %s::int[]) n (id, ordinal)"
+            " where c.id = n.id and c.ordinal <> n.ordinal",
+            ([i for i, _ in stays], [n for _, n in stays]),
+        )
+    for start in range(0, len(added), 200):
+        batch = added[start : start + 200]
+        async with conn.cursor() as writer:
+            await writer.executemany(
+                "with c as (insert into chunks (account_id, source_id, document_id, ordinal, text, headings, place, digest,"
+                " tokens, terms) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning id)"
+                " insert into embeddings (chunk_id, account_id, source_id, model, vector)"
+                " select c.id, %s, %s, %s, %s::halfvec from c",
+                [
+                    (
+                        account_id,
+                        document.source_id,
+                        document.id,
+                        c.ordinal,
+                        c.text,
+                        list(c.headings),
+                        c.place,
+                        c.digest,
+                        c.tokens,
+                        c.terms,
+                        account_id,
+                        document.source_id,
+                        model,
+                        c.vector,
+                    )
+                    for c in batch
+                ],
+            )
+    await conn.execute("delete from document_data where document_id = %s", (document.id,))
+    await conn.execute(
+        "update documents set status = 'COMPLETED', error = null, title = %s, language = %s, chunk_count = %s, updated_at = %s"
+        " where id = %s",
+        (title, language, len(kept) + len(added), now, document.id),
+    )
+    await _changed(conn, document.source_id, now)
+
+
+async def fail_indexing(conn: Connection, document_id: str, error: str, now: datetime) -> None:
+    """The document cannot be read; what was indexed of it before stays."""
+    await conn.execute(
+        "update documents set status = 'FAILED', error = %s, updated_at = %s where id = %s", (error, now, document_id)
+    )
+    await conn.execute("delete from document_data where document_id = %s", (document_id,))
+
+
+async def chunks_without(conn: Connection, source_id: str, model: str, limit: int) -> list[tuple[int, str]]:
+    """Chunks (id, indexed text) that have no vector of this model yet."""
+    cursor = await conn.execute(
+        "select c.id, d.title, c.headings, c.text from chunks c join documents d on d.id = c.document_id"
+        " where c.source_id = %s and not exists (select from embeddings e where e.chunk_id = c.id and e.model = %s)"
+        " order by c.id limit %s",
+        (source_id, model, limit),
+    )
+    return [
+        (r["id"], " > ".join(filter(None, (r["title"], *r["headings"]))) + "\n" + r["text"])
+        for r in await cursor.fetchall()
+    ]
+
+
+async def add_vectors(
+    conn: Connection, account_id: str, source_id: str, model: str, vectors: Sequence[tuple[int, str]]
+) -> None:
+    async with conn.cursor() as writer:
+        await writer.executemany(
+            "insert into embeddings (chunk_id, account_id, source_id, model, vector)"
+            " select id, %s, %s, %s, %s::halfvec from chunks where id = %s on conflict do nothing",
+            [(account_id, source_id, model, vector, chunk_id) for chunk_id, vector in vectors],
+        )
+
+
+async def switch_model(conn: Connection, source_id: str, model: str, now: datetime) -> bool:
+    """Let searches use the new vectors, if every chunk has one; the old ones go."""
+    cursor = await conn.execute(
+        "update sources s set embedding_model = %(m)s, next_model = null, version = version + 1, updated_at = %(now)s"
+        " where id = %(s)s and next_model = %(m)s and not exists (select from chunks c where c.source_id = s.id"
+        "   and not exists (select from embeddings e where e.chunk_id = c.id and e.model = %(m)s)) returning 1",
+        {"s": source_id, "m": model, "now": now},
+    )
+    if await cursor.fetchone() is None:
+        return False
+    await conn.execute("delete from embeddings where source_id = %s and model <> %s", (source_id, model))
+    return True
+
+
+# Searching
+
+
+async def scope_of(conn: Connection, account_id: str, wanted: Sequence[str]) -> Scope:
+    """The named sources (none named: all of the account) as they are now."""
+    cursor = await conn.execute(
+        "select s.id, s.version, s.embedding_model,"
+        " (select coalesce(sum(d.chunk_count), 0) from documents d where d.source_id = s.id)::int as chunks"
+        " from sources s where cardinality(%(w)s::text[]) = 0 or s.id = any(%(w)s) order by s.id",
+        {"w": list(wanted)},
+    )
+    return Scope(
+        account_id,
+        tuple((r["id"], r["version"], r["embedding_model"], r["chunks"]) for r in await cursor.fetchall()),
+    )
+
+
+async def nearest(
+    conn: Connection, sources: Sequence[str], model: str, vector: Vector, limit: int
+) -> list[tuple[int, float]]:
+    """Exact: the chunks of these sources whose vectors are nearest, (id, cosine), best first.
+
+    The planner would rather walk a graph and filter afterwards, which loses most of a small source: so the source's
+    rows are taken first.
+    """
+    cursor = await conn.execute(
+        "with mine as materialized (select chunk_id, vector from embeddings where source_id = any(%s) and model = %s)"
+        " select chunk_id, 1 - (vector <=> %s::halfvec) as cosine from mine order by 2 desc limit %s",
+        (list(sources), model, vector_text(vector), limit),
+        prepare=False,
+    )
+    return [(r["chunk_id"], float(r["cosine"])) for r in await cursor.fetchall()]
+
+
+async def nearest_indexed(
+    conn: Connection, source: str, model: str, vector: Vector, limit: int
+) -> list[tuple[int, float]]:
+    """Approximate, through the graph of one big source (see `graph_index`); (id, cosine), best first."""
+    dimensions = len(vector)
+    await conn.execute("set local hnsw.ef_search = 200")
+    cursor = await conn.execute(
+        f"select chunk_id, 1 - (vector::halfvec({dimensions}) <=> %(v)s::halfvec({dimensions})) as cosine from embeddings"  # noqa: S608
+        f" where source_id = {_literal(source)} and model = {_literal(model)}"
+        f" order by vector::halfvec({dimensions}) <=> %(v)s::halfvec({dimensions}) limit %(n)s",
+        {"v": vector_text(vector), "n": limit},
+        prepare=False,
+    )
+    return [(r["chunk_id"], float(r["cosine"])) for r in await cursor.fetchall()]
+
+
+def graph_index(source: str, model: str, dimensions: int) -> tuple[str, str]:
+    """Name and statement of the partial index over one big source; the owner of the tables makes it."""
+    name = "embeddings_graph_" + hashlib.sha256(f"{source}\0{model}".encode()).hexdigest()[:16]
+    return name, (
+        f"create index concurrently if not exists {name} on embeddings"
+        f" using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (m = 16, ef_construction = 100)"
+        f" where source_id = {_literal(source)} and model = {_literal(model)}"
+    )
+
+
+def _literal(text: str) -> str:
+    """Our own ids and model names, as SQL; a partial index is only matched by a constant."""
+    if "'" in text or "\\" in text or "%" in text or "\0" in text:
+        raise Invalid("a source or model name has a character that cannot be used here")
+    return f"'{text}'"
+
+
+async def passages(conn: Connection, ids: Sequence[int]) -> dict[int, Passage]:
+    """These chunks with their provenance, without scores."""
+    cursor = await conn.execute(
+        "select c.id, c.source_id, c.document_id, d.title, c.headings, c.text, d.url from chunks c"
+        " join documents d on d.id = c.document_id where c.id = any(%s)",
+        (list(ids),),
+    )
+    return {
+        r["id"]: Passage(
+            chunk_id=r["id"],
+            source_id=r["source_id"],
+            document_id=r["document_id"],
+            title=r["title"],
+            headings=tuple(r["headings"]),
+            text=r["text"],
+            url=r["url"],
+            score=0.0,
+            dense=None,
+            keyword=None,
+        )
+        for r in await cursor.fetchall()
+    }
+
+
+async def terms(conn: Connection, source_id: str, after: int = 0) -> list[tuple[int, bytes, str | None]]:
+    """Index terms of a source's chunks with ids above `after`: (chunk id, packed terms, language)."""
+    cursor = await conn.execute(
+        "select c.id, c.terms, d.language from chunks c join documents d on d.id = c.document_id"
+        " where c.source_id = %s and c.id > %s order by c.id",
+        (source_id, after),
+    )
+    return [(r["id"], bytes(r["terms"]), r["language"]) for r in await cursor.fetchall()]
+
+
+async def chunk_ids(conn: Connection, source_id: str) -> list[int]:
+    cursor = await conn.execute("select id from chunks where source_id = %s", (source_id,))
+    return [r["id"] for r in await cursor.fetchall()]
+
+
+# Answers that were given
+
+
+async def cached_answer(conn: Connection, key: str) -> dict[str, Any] | None:
+    cursor = await conn.execute("select answer from answer_cache where key = %s", (key,))
+    row = await cursor.fetchone()
+    return row["answer"] if row else None
+
+
+async def keep_answer(conn: Connection, account_id: str, key: str, answer: Any, now: datetime) -> None:
+    await conn.execute(
+        "insert into answer_cache (account_id, key, answer, at) values (%s, %s, %s, %s)"
+        " on conflict (account_id, key) do update set answer = excluded.answer, at = excluded.at",
+        (account_id, key, answer, now),
+    )
+
+
+async def forget_answers(conn: Connection, older_than: datetime) -> None:
+    await conn.execute("delete from answer_cache where at < %s", (older_than,))

@@ -1,0 +1,248 @@
+"""Answering without a language model: the passages' own best sentences, or the admission that they do not say."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import structlog
+
+from hookflash.assistant.model import ModelReply, ModelRequest, Stream
+from hookflash.base.errors import Unavailable
+from hookflash.knowledge.language import ROMANISED_HINDI, detect
+from hookflash.knowledge.passage import Embedder, Passage, Vector
+from hookflash.knowledge.sentences import split_sentences
+from hookflash.providers import minilm
+from hookflash.providers.extractive_question import Question, read_question, stems
+from hookflash.providers.extractive_units import Unit, units
+from hookflash.providers.registry import ProviderConfig
+
+NAME = "extractive"
+# Below this confidence there is no answer at all; whether one above it is given is the assistant's threshold to say.
+ABSTAIN = 0.25
+# Of the confidence: a logistic regression over near, covered, fits, passage, absent and missing (the first is its constant).
+# Fitted with benchmarks/extractive_quality.py on the `tune` half of its questions; the other half never saw it.
+WEIGHTS = (-3.0, 2.2, 1.7, 1.1, 1.9, -2.0, -1.9)
+# How many units are compared by meaning; the words choose them.
+CANDIDATES = 8
+REMEMBERED = 8192
+MOST = 3
+# How near the best a sentence must come to be said after it, and a row of another table to be said with it.
+CLOSE = 0.75
+TWIN = 0.9
+# Forms that a good answer may well lack.
+SOFT = frozenset({"policy", "steps", "when", "place"})
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A unit of a passage (numbered from 1) and how well it answers, each 0..1.
+
+    `near` is its cosine with the question; `covered` the share of the question's telling words in it and its headings,
+    `own` in it alone; `missing` is the share that its whole passage lacks, `absent` that every passage lacks; `fits` whether
+    it has the form that was asked for; `passage` is what the search thinks of its passage.
+    """
+
+    unit: Unit
+    number: int
+    covered: float
+    own: float
+    fits: float
+    passage: float
+    absent: float
+    missing: float
+    near: float = 0.0
+
+    @property
+    def by_words(self) -> float:
+        return self.covered + 0.3 * self.own + 0.3 * self.fits + 0.5 * self.passage
+
+    @property
+    def score(self) -> float:
+        # A whole list says more than was asked, mostly.
+        listed = 0.1 if self.unit.kind == "list" else 0.0
+        return self.near + 0.6 * self.covered + 0.3 * self.own + 0.25 * self.fits + 0.3 * self.passage - listed
+
+
+def chat_model(config: ProviderConfig) -> "Extractive":
+    """The model that needs no key; it compares sentences with the built-in embedder. Raises Misconfigured."""
+    return Extractive(minilm.embedder(config))
+
+
+class Extractive:
+    """A ChatModel. The same request gets the same reply, whatever was asked before."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def sees_images(self) -> bool:
+        return False
+
+    async def reply(self, request: ModelRequest, stream: Stream) -> ModelReply:
+        """Never fails: without the embedder the words alone decide. An answer of "" means that the passages do not say."""
+        candidates = await self.weigh(request)
+        if not candidates:
+            return ModelReply("", 0.0, (), NAME)
+        confidence = confidence_in(candidates[0])
+        if confidence < ABSTAIN:
+            return ModelReply("", confidence, (), NAME)
+        chosen = choose(candidates)
+        answer, used = fit(chosen, request.max_chars)
+        await stream(answer)
+        return ModelReply(answer, confidence, tuple(sorted({candidate.number for candidate in used})), NAME)
+
+    async def weigh(self, request: ModelRequest) -> list[Candidate]:
+        """What could answer the question, best first."""
+        language = _language(request.passages[0].text) if request.passages else request.language
+        question = read_question(request.question, language)
+        everything = frozenset[str]().union(
+            *(stems(f"{p.title} {' '.join(p.headings)} {p.text}", _language(p.text)) for p in request.passages)
+        )
+        candidates = [
+            candidate
+            for number, passage in enumerate(request.passages, 1)
+            for candidate in _candidates(question, passage, number, _language(passage.text), everything)
+        ]
+        candidates.sort(key=lambda candidate: -candidate.by_words)
+        candidates = candidates[:CANDIDATES]
+        try:
+            vectors = await self._embed([request.question, *(_embedded(candidate.unit) for candidate in candidates)])
+        except Unavailable as error:
+            _log.warning("sentences compared by words alone, the embedder failed", error=str(error))
+            near = [0.25 + 0.4 * candidate.covered for candidate in candidates]
+        else:
+            near = [float(cosine) for cosine in vectors[1:] @ vectors[0]]
+        weighed = [replace(candidate, near=cosine) for candidate, cosine in zip(candidates, near, strict=True)]
+        return sorted(weighed, key=lambda candidate: -candidate.score)
+
+    async def _embed(self, texts: list[str]) -> Vector:
+        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._vectors}
+        if missing:
+            found = await self._embedder.embed(list(missing.values()))
+            self._vectors.update(zip(missing, found.astype(np.float32), strict=True))
+        for key in keys:
+            self._vectors.move_to_end(key)
+        vectors = np.stack([self._vectors[key] for key in keys])
+        while len(self._vectors) > REMEMBERED:
+            self._vectors.popitem(last=False)
+        return vectors
+
+
+@lru_cache(maxsize=4096)
+def _language(text: str) -> str:
+    language = detect(text[:300])
+    return "en" if language == ROMANISED_HINDI else language
+
+
+def _embedded(unit: Unit) -> str:
+    return unit.text if unit.kind == "record" else f"{unit.label} {unit.text}"
+
+
+def _candidates(
+    question: Question, passage: Passage, number: int, language: str, everything: frozenset[str]
+) -> list[Candidate]:
+    if _language(passage.text) != language:
+        question = read_question(question.text, language)
+    whole = sum(question.weights.values()) or 1.0
+    place = passage.dense if passage.dense is not None else passage.score
+    here = stems(f"{passage.title} {' '.join(passage.headings)} {passage.text}", language)
+    found = []
+    for unit in units(passage):
+        own = stems(unit.text if unit.kind == "sentence" else unit.said, language)
+        around = stems(" ".join((*passage.headings, unit.heading, unit.title)), language)
+        found.append(
+            Candidate(
+                unit,
+                number,
+                covered=sum(w for stem, w in question.weights.items() if stem in own or stem in around) / whole,
+                own=sum(w for stem, w in question.weights.items() if stem in own) / whole,
+                fits=_fits(question, unit),
+                passage=place,
+                absent=sum(w for stem, w in question.weights.items() if stem not in everything) / whole,
+                missing=sum(w for stem, w in question.weights.items() if stem not in here) / whole,
+            )
+        )
+    return found
+
+
+def _fits(question: Question, unit: Unit) -> float:
+    if not question.form or (question.form in SOFT and unit.kind in {"record", "row"}):
+        return 0.5
+    return 1.0 if question.fits(unit.text) else 0.5 if question.form in SOFT else 0.0
+
+
+def confidence_in(best: Candidate) -> float:
+    """The probability (0..1) that the candidate answers the question."""
+    return 1 / (1 + math.exp(-sum(weight * told for weight, told in zip(WEIGHTS, evidence(best), strict=True))))
+
+
+def evidence(best: Candidate) -> tuple[float, ...]:
+    """What the confidence is made of, in the order of WEIGHTS."""
+    return (1.0, best.near, best.covered, best.fits, best.passage, best.absent, best.missing)
+
+
+def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The best unit with what it leans on before it and what completes it after it, in their order."""
+    best = candidates[0]
+    if best.unit.kind == "row":
+        return [best, *_twins(best, candidates[1:])][:MOST]
+    if best.unit.kind != "sentence":
+        return [best]
+    near = {c.unit.order: c for c in candidates if c.number == best.number and c.unit.kind == "sentence"}
+    chosen = [best]
+    while chosen[0].unit.leans and chosen[0].unit.order - 1 in near and len(chosen) < MOST:
+        chosen.insert(0, near[chosen[0].unit.order - 1])
+    while len(chosen) < MOST and chosen[-1].unit.order + 1 in near:
+        after = near[chosen[-1].unit.order + 1]
+        completes = after.unit.leans or after.score >= CLOSE * best.score or after.fits > best.fits
+        if after.unit.heading != best.unit.heading or not completes:
+            break
+        chosen.append(after)
+    return chosen
+
+
+def _twins(row: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
+    """Rows of other tables on the same thing that answer as well: the Sundays of two stores, when none was named."""
+    about = row.unit.text.partition(":")[0]
+    return [
+        other
+        for other in others
+        if other.unit.kind == "row"
+        and other.unit.text.partition(":")[0] == about
+        and other.unit.heading != row.unit.heading
+        and other.own == row.own
+        and other.score >= TWIN * row.score
+    ]
+
+
+def fit(chosen: Sequence[Candidate], max_chars: int | None) -> tuple[str, list[Candidate]]:
+    """The answer within `max_chars`, and what it is made of. Within a sentence it is cut only when not even one fits."""
+    parts = [candidate.unit.said for candidate in chosen]
+    while max_chars is not None and len(parts) > 1 and len(" ".join(parts)) > max_chars:
+        # What leans on the sentence before it cannot stay without it.
+        parts.pop()
+    text = " ".join(parts)
+    if max_chars is not None and len(text) > max_chars:
+        text = shortened(text, max_chars)
+    return text, list(chosen[: len(parts)])
+
+
+def shortened(text: str, max_chars: int) -> str:
+    """As many whole sentences as fit, else as many whole words."""
+    whole = [sentence.end for sentence in split_sentences(text) if sentence.end <= max_chars]
+    if whole:
+        return text[: whole[-1]]
+    cut = text[: max(0, max_chars - 1)]
+    return f"{cut.rsplit(None, 1)[0] if ' ' in cut else cut}…"[:max_chars]

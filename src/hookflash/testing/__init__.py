@@ -1,0 +1,1 @@
+"""Fakes of what has to be rented, shipped to users."""

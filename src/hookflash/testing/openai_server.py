@@ -1,0 +1,157 @@
+"""OpenAI on this machine: chat completions (streamed or whole) and embeddings as the vendor's contract says, by script."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from hookflash.base.clock import Clock
+from hookflash.testing.vendor import (
+    Answer,
+    Drop,
+    Hang,
+    HangUp,
+    Receive,
+    Refuse,
+    Request,
+    Scope,
+    Script,
+    Send,
+    Step,
+    Trouble,
+    end_events,
+    lifespan,
+    pieces,
+    read,
+    send_event,
+    send_json,
+    start_events,
+)
+
+_CREATED = 1_735_689_600
+
+
+class OpenAIServer:
+    """An ASGI application; `script` says what comes. `key` is the only one that it accepts (None: any, or none).
+
+    `unknown` names the parameters that it does not know and refuses, as smaller compatible servers do; `silent` makes it
+    ignore them without a word and stream without usage.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        key: str | None = "sk-test",
+        unknown: tuple[str, ...] = (),
+        silent: bool = False,
+        dimensions: int = 1536,
+    ) -> None:
+        self.script = Script(clock)
+        self.key = key
+        self.unknown = unknown
+        self.silent = silent
+        self.dimensions = dimensions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await lifespan(scope, receive, send):
+            return
+        request = await read(scope, receive)
+        step = self.script.next(request)
+        if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
+            await _error(send, 401, "Incorrect API key provided.", "invalid_api_key")
+        elif isinstance(step, Hang):
+            await self.script.clock.sleep(step.seconds)
+            raise HangUp
+        elif isinstance(step, Refuse):
+            await _error(send, step.status, step.message, step.code, wait=step.wait)
+        elif request.path.endswith("/chat/completions"):
+            await self._chat(request, step, send)
+        elif request.path.endswith("/embeddings"):
+            await self._embeddings(request, send)
+        else:
+            await _error(send, 404, f"Invalid URL (POST {request.path})", None)
+
+    async def _chat(self, request: Request, step: Step, send: Send) -> None:
+        body = request.body
+        refused = next((name for name in self.unknown if name in body), None)
+        if refused is not None:
+            # The step was meant for the request that succeeds.
+            self.script.steps.appendleft(step)
+            await _error(send, 400, f"Unrecognized request argument supplied: {refused}", None, parameter=refused)
+            return
+        if not body.get("model") or not isinstance(body.get("messages"), list) or not body["messages"]:
+            await _error(send, 400, "You must provide a model and messages.", None, parameter="messages")
+            return
+        text = step.text if isinstance(step, Answer | Drop | Trouble) else ""
+        taken = sum(len(str(m.get("content"))) for m in body["messages"]) // 4
+        usage = {"prompt_tokens": taken, "completion_tokens": len(text) // 4, "total_tokens": taken + len(text) // 4}
+        base = {"id": "chatcmpl-1", "created": _CREATED, "model": body["model"]}
+        if isinstance(step, Answer) and step.delay:
+            await self.script.clock.sleep(step.delay)
+        if not body.get("stream"):
+            if not isinstance(step, Answer):
+                raise HangUp
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            await send_json(send, 200, {**base, "object": "chat.completion", "choices": [choice], "usage": usage})
+            return
+        await self._stream(base, step, text, usage if _wants_usage(body) and not self.silent else None, send)
+
+    async def _stream(self, base: dict[str, Any], step: Step, text: str, usage: Any, send: Send) -> None:
+        def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return {**base, "object": "chat.completion.chunk", "choices": [choice], "usage": None}
+
+        await start_events(send)
+        await send_event(send, chunk({"role": "assistant", "content": "", "refusal": None}))
+        for number, piece in enumerate(pieces(text, step.size if isinstance(step, Answer) else 7)):
+            if number and isinstance(step, Answer) and step.pause:
+                await self.script.clock.sleep(step.pause)
+            await send_event(send, chunk({"content": piece}))
+        if isinstance(step, Drop):
+            raise HangUp
+        if isinstance(step, Trouble):
+            await send_event(send, {"error": {"message": step.message, "type": "server_error", "code": None}})
+        else:
+            await send_event(send, chunk({}, "stop"))
+            if usage is not None:
+                await send_event(send, {**base, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+            await send_event(send, b"[DONE]")
+        await end_events(send)
+
+    async def _embeddings(self, request: Request, send: Send) -> None:
+        given = request.body.get("input")
+        texts = [given] if isinstance(given, str) else given
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t for t in texts):
+            await _error(send, 400, "'$.input' is invalid.", None, parameter="input")
+            return
+        size = int(request.body.get("dimensions") or self.dimensions)
+        rows = [{"object": "embedding", "index": i, "embedding": direction(text, size)} for i, text in enumerate(texts)]
+        taken = sum(len(t) for t in texts) // 4
+        usage = {"prompt_tokens": taken, "total_tokens": taken}
+        await send_json(send, 200, {"object": "list", "data": rows, "model": request.body.get("model"), "usage": usage})
+
+
+def direction(text: str, dimensions: int) -> list[float]:
+    """A vector for a text, always the same, whose cosine with another grows with the words that they share."""
+    total = np.zeros(dimensions, dtype=np.float64)
+    for word in text.lower().split() or [text]:
+        seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8])
+        total += np.random.default_rng(seed).standard_normal(dimensions)
+    return [float(x) for x in total / np.linalg.norm(total)]
+
+
+def _wants_usage(body: dict[str, Any]) -> bool:
+    options = body.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+async def _error(
+    send: Send, status: int, message: str, code: str | None, *, parameter: str | None = None, wait: float | None = None
+) -> None:
+    kind = {401: "authentication_error", 429: "rate_limit_error"}.get(
+        status, "server_error" if status >= 500 else "invalid_request_error"
+    )
+    headers = {} if wait is None else {"retry-after": f"{wait:g}"}
+    body = {"error": {"message": message, "type": kind, "param": parameter, "code": code}}
+    await send_json(send, status, body, headers)

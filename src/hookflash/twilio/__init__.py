@@ -1,0 +1,1 @@
+"""Everything Twilio-shaped."""

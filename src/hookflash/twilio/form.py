@@ -1,0 +1,29 @@
+"""How a form body is read: raw bytes in, names and values out, nothing dropped, trimmed or repaired."""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote_to_bytes
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+Form = Mapping[str, Sequence[str]]
+
+
+def form_pairs(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """The names and values of a form body in order, decoded to bytes; blank values and repeats are kept."""
+    pairs = []
+    for piece in raw.replace(b"+", b" ").split(b"&"):
+        if piece:
+            name, _, value = piece.partition(b"=")
+            if b"%" in piece:
+                pairs.append((unquote_to_bytes(name), unquote_to_bytes(value)))
+            else:
+                pairs.append((name, value))
+    return pairs
+
+
+def parse_form(raw: bytes) -> dict[str, list[str]]:
+    """The form as text: every name with its values in order. Bytes that are not UTF-8 become U+FFFD."""
+    form: dict[str, list[str]] = {}
+    for name, value in form_pairs(raw):
+        form.setdefault(name.decode("utf-8", "replace"), []).append(value.decode("utf-8", "replace"))
+    return form

@@ -1,0 +1,221 @@
+"""Knows everything and decides nothing: constructs the parts from the settings and hands each what it needs."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio.to_thread
+
+from hookflash.assistant.answer import Means, answerer
+from hookflash.assistant.fallback import Breakers
+from hookflash.assistant.followup import resolve as follow_up
+from hookflash.assistant.model import Image
+from hookflash.base.clock import Clock, SystemClock
+from hookflash.base.errors import HookflashError, Misconfigured
+from hookflash.base.secret import Sealer
+from hookflash.channels.accept import Acceptor
+from hookflash.channels.backfill import Backfill
+from hookflash.channels.deliver import Deliverer
+from hookflash.channels.inline import Inline
+from hookflash.channels.integration import Credentials
+from hookflash.channels.jobs import Desk
+from hookflash.channels.media import IMAGES, Blobs, MediaKeeper, Transcriber
+from hookflash.channels.routes import Webhooks
+from hookflash.channels.store import Integrations
+from hookflash.channels.text import TwilioPost
+from hookflash.channels.think import Thinker
+from hookflash.conversation.lane import LaneRunner, Unanswered
+from hookflash.conversation.turn import Answerer, Turn
+from hookflash.db.embedded import EmbeddedPostgres
+from hookflash.db.migrate import migrate, require_current
+from hookflash.db.pool import Database
+from hookflash.knowledge.document import Limits
+from hookflash.knowledge.jobs import Indexer
+from hookflash.knowledge.language import detect
+from hookflash.knowledge.library import Library
+from hookflash.providers.files import FileBlobs
+from hookflash.providers.openai_speech import OpenAITranscriber
+from hookflash.providers.registry import Providers, Timeouts
+from hookflash.providers.s3 import BucketBlobs
+from hookflash.settings import Settings
+from hookflash.twilio.client import TwilioClient
+
+Point = Callable[[str], None]
+
+
+def _nowhere(name: str) -> None:
+    """No named point does anything in production."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every role shares: the database, the clock, the vendors. `point` is told of the named points of a turn."""
+
+    settings: Settings
+    clock: Clock
+    url: str
+    owner_url: str
+    db: Database
+    integrations: Integrations
+    twilio: TwilioClient
+    providers: Providers
+    blobs: Blobs
+    library: Library
+    answer: Answerer
+    point: Point = field(default=_nowhere)
+
+    def backfill(self) -> Backfill:
+        return Backfill(self.twilio, self.clock, self._desk(), Acceptor(self.db, self.clock).accept)
+
+    def indexer(self) -> Indexer:
+        limits = Limits(file_bytes=self.settings.max_upload_bytes)
+        return Indexer(self.db, self.clock, self.providers.embedder, limits, self.owner_url)
+
+    def webhooks(self) -> Webhooks:
+        return Webhooks(
+            db=self.db,
+            clock=self.clock,
+            integrations=self.integrations,
+            acceptor=Acceptor(self.db, self.clock),
+            inline=Inline(self._desk().take_inline),
+            public_url=self.settings.public_url,
+            trusted=self.settings.trusted_proxies,
+        )
+
+    def _desk(self) -> Desk:
+        return desk(self, lambda: 0)
+
+
+@asynccontextmanager
+async def database_url(settings: Settings) -> AsyncIterator[str]:
+    """The database to use: the one that is set, or our own, started for as long as it is needed."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+    else:
+        async with EmbeddedPostgres(settings.data_dir / "postgres") as url:
+            yield url
+
+
+@asynccontextmanager
+async def open_core(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    point: Point = _nowhere,
+    answer: Answerer | None = None,
+) -> AsyncIterator[Core]:
+    """Everything that roles share, ready for use; our own database is also migrated.
+
+    `answer` replaces the assistant, for load tests.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(database_url(settings))
+        if settings.embedded:
+            await anyio.to_thread.run_sync(migrate, url)
+        else:
+            await anyio.to_thread.run_sync(require_current, url)
+        db = await stack.enter_async_context(Database.open(url, max_size=settings.database_pool_size))
+        twilio = await stack.enter_async_context(TwilioClient(settings.twilio_api_url))
+        providers = Providers(
+            settings.provider_options,
+            clock=clock,
+            data_dir=settings.data_dir,
+            timeouts=Timeouts(total=settings.model_timeout_seconds),
+        )
+        stack.push_async_callback(providers.aclose)
+        own = settings.twilio_auth_token
+        fallback = Credentials(
+            account_sid=settings.twilio_account_sid, auth_tokens=(own.get_secret_value(),) if own else ()
+        )
+        blobs = make_blobs(settings)
+        library = Library(db, clock, providers.embedder)
+        yield Core(
+            settings=settings,
+            clock=clock,
+            url=url,
+            owner_url=url,
+            db=db,
+            integrations=Integrations(Sealer(settings.sealing_key()), fallback),
+            twilio=twilio,
+            providers=providers,
+            blobs=blobs,
+            library=library,
+            answer=answer or make_answerer(library, providers, blobs, clock),
+            point=point,
+        )
+
+
+def make_blobs(settings: Settings) -> Blobs:
+    """Where attachments are kept."""
+    if settings.media_bucket is None:
+        return FileBlobs(settings.data_dir / "media")
+    return BucketBlobs(
+        settings.media_bucket,
+        endpoint=settings.media_endpoint,
+        region=settings.aws_region,
+        access_key_id=settings.aws_access_key_id,
+        secret_access_key=settings.aws_secret_access_key,
+    )
+
+
+def make_answerer(library: Library, providers: Providers, blobs: Blobs, clock: Clock) -> Answerer:
+    """The assistant over this knowledge and these vendors."""
+
+    async def pictures(turn: Turn) -> tuple[Image, ...]:
+        found = []
+        for media in (m for message in turn.said for m in message.media):
+            if media.key and media.content_type in IMAGES:
+                try:
+                    found.append(Image(media.content_type, await blobs.get(media.key)))
+                except HookflashError:
+                    continue
+        return tuple(found)
+
+    return answerer(
+        Means(
+            search=library.search_for,
+            models=providers.model,
+            breakers=Breakers(clock),
+            cache=library,
+            knowledge_version=library.version_for,
+            detect=detect,
+            follow_up=follow_up,
+            clock=clock,
+            recall=library.recall,
+            pictures=pictures,
+            embedding=library.embedding_cost,
+        )
+    )
+
+
+def make_transcriber(settings: Settings) -> Transcriber | None:
+    """What puts voice notes into words, if anything does."""
+    if settings.openai_api_key is None:
+        return None
+    if settings.openai_base_url is None:
+        return OpenAITranscriber(settings.openai_api_key)
+    return OpenAITranscriber(settings.openai_api_key, settings.openai_base_url)
+
+
+def desk(core: Core, worker: Callable[[], int]) -> Desk:
+    """Lanes in the name of one worker."""
+    return Desk(core.db, core.clock, core.integrations, worker, core.point)
+
+
+def lane_runner(core: Core, at: Desk) -> LaneRunner:
+    """What walks a lane: the thinker and the deliverer on this desk. Raises Misconfigured without a public address."""
+    if core.settings.public_url is None:
+        raise Misconfigured(
+            "HOOKFLASH_PUBLIC_URL is not set, so Twilio could not tell us how our messages fare.",
+            hint="set it to the https address at which Twilio reaches this server",
+        )
+    media = MediaKeeper(core.twilio, core.blobs, at, make_transcriber(core.settings))
+    thinker = Thinker(at, core.clock, core.answer, media.fetch, point=core.point)
+    deliverer = Deliverer(at, TwilioPost(core.twilio, core.clock), core.clock, core.settings.public_url, core.point)
+    return LaneRunner(at, thinker.think, deliverer.deliver, core.clock, burst)
+
+
+def burst(unanswered: Unanswered) -> float:
+    """How long to wait for more, in seconds, as the session's integration had it."""
+    return float(unanswered.settings.get("burst_ms", 0)) / 1000

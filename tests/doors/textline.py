@@ -1,0 +1,132 @@
+"""A whole text line in one process, over real PostgreSQL and real sockets: the emulator, the web role, a worker."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+
+from hookflash.asgi import create_app
+from hookflash.assistant import store as assistants
+from hookflash.assistant.assistant import AssistantConfig
+from hookflash.base.secret import Sealer
+from hookflash.channels.integration import Integration, IntegrationSettings
+from hookflash.conversation.segment import Segment
+from hookflash.conversation.turn import Answerer, Ending, Say, Turn
+from hookflash.emulator.server import Emulator, Phone
+from hookflash.settings import Settings
+from hookflash.wiring import Core, open_core
+from hookflash.worker import WorkerRole
+from hookflash.workspace import store as workspace
+
+OURS = "+15550100200"
+
+
+def scripted(answer: Callable[[Turn], Awaitable[str]]) -> Answerer:
+    """An answerer that says what a function gives."""
+
+    async def run(turn: Turn, say: Say) -> Ending:
+        text = await answer(turn)
+        await say(Segment(text, last=True))
+        return Ending("answered", text, turn.words, 0.9, (), "scripted", "test", "en")
+
+    return run
+
+
+async def echo(turn: Turn) -> str:
+    return f"You said: {turn.words}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A running line: text it from a phone, look into its database."""
+
+    core: Core
+    emulator: Emulator
+    account_id: str
+    integration: Integration
+
+    def phone(self, number: str = "+15550111222") -> Phone:
+        return self.emulator.handset(number)
+
+    async def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
+        async with self.core.db.tenant(self.account_id) as conn:
+            return await (await conn.execute(query.encode(), parameters)).fetchall()
+
+
+@asynccontextmanager
+async def text_line(
+    database_url: str,
+    directory: Path,
+    *,
+    answer: Callable[[Turn], Awaitable[str]] = echo,
+    sender: str = OURS,
+    workers: int = 1,
+    web: bool = True,
+    **settings: Any,
+) -> AsyncIterator[TextLine]:
+    """Everything running; `settings` are the integration's."""
+    async with Emulator.serve(pace=0.01) as emulator, anyio.create_task_group() as tasks:
+        listener_port = await _free_port()
+        configured = Settings.load(
+            {
+                "HOOKFLASH_DATABASE_URL": database_url,
+                "HOOKFLASH_DATA_DIR": str(directory),
+                "HOOKFLASH_SECRET_KEY": Sealer.new_key(),
+                "HOOKFLASH_PUBLIC_URL": f"http://127.0.0.1:{listener_port}",
+                "HOOKFLASH_TWILIO_API_URL": emulator.url,
+                "TWILIO_ACCOUNT_SID": emulator.account_sid,
+                "TWILIO_AUTH_TOKEN": emulator.auth_token.get_secret_value(),
+            }
+        )
+        async with open_core(configured, answer=scripted(answer)) as core:
+            account_id = await workspace.create_account(core.db, "Test")
+            async with core.db.tenant(account_id) as conn:
+                assistant = await assistants.create(conn, account_id, AssistantConfig(name="Test", company="Acme"))
+                integration = await core.integrations.create(
+                    conn,
+                    account_id,
+                    name="line",
+                    assistant_id=assistant.id,
+                    sender=sender,
+                    messaging_service_sid=None,
+                    credentials=None,
+                    settings=IntegrationSettings.model_validate({"burst_ms": 50} | settings),
+                    meta={},
+                )
+            hook = f"http://127.0.0.1:{listener_port}/twilio/{integration.id}/messages"
+            if sender.startswith("whatsapp:"):
+                emulator.add_whatsapp_sender(sender, callback_url=hook)
+            else:
+                emulator.add_number(sender, sms_url=hook)
+            if web:
+                await tasks.start(serve, core, listener_port)
+            roles = [WorkerRole(core) for _ in range(workers)]
+            for role in roles:
+                await tasks.start(role.run)
+            yield TextLine(core, emulator, account_id, integration)
+            for role in roles:
+                role.stop()
+            tasks.cancel_scope.cancel()
+
+
+async def serve(core: Core, port: int, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    """The web role on a port of this machine."""
+    config = uvicorn.Config(create_app(core), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve)
+        while not server.started:
+            await anyio.sleep(0.01)
+        task_status.started()
+
+
+async def _free_port() -> int:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    async with listener:
+        port: int = listener.extra(anyio.abc.SocketAttribute.local_port)
+        return port
