@@ -35,6 +35,7 @@ from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Embedder, Passage, Vector
 from hookflash.providers import minilm
 from hookflash.providers.extractive import Candidate, Extractive, choose, confidence_in, evidence, fit
+from hookflash.providers.registry import ProviderConfig
 
 HERE = Path(__file__).parent
 DOCUMENTS = HERE.parent / "src/hookflash/sample/documents"
@@ -183,7 +184,7 @@ def fitted(outcomes: list[Outcome], near_misses: list[Outcome]) -> list[float]:
 
 
 async def main(wrong: bool, fit_weights: bool) -> None:
-    embedder = minilm.embedder({"cache_dir": gettempdir()})
+    embedder = minilm.embedder(ProviderConfig(data_dir=Path(gettempdir())))
     shop = await Shop.open(embedder)
     model = Extractive(embedder)
     lines = (HERE / "data/shop_answers.jsonl").read_bytes().splitlines()

@@ -9,6 +9,7 @@ import anyio.to_thread
 from hookflash.assistant.answer import Means, answerer
 from hookflash.assistant.fallback import Breakers
 from hookflash.assistant.followup import resolve as follow_up
+from hookflash.assistant.library import Library
 from hookflash.assistant.model import Image
 from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import HookflashError, Misconfigured
@@ -32,7 +33,7 @@ from hookflash.db.pool import Database
 from hookflash.knowledge.document import Limits
 from hookflash.knowledge.jobs import Indexer
 from hookflash.knowledge.language import detect
-from hookflash.knowledge.library import Library
+from hookflash.knowledge.library_store import KnowledgeBase
 from hookflash.providers.files import FileBlobs
 from hookflash.providers.openai_speech import OpenAITranscriber
 from hookflash.providers.registry import Providers, Timeouts
@@ -60,12 +61,12 @@ class Core:
     twilio: TwilioClient
     providers: Providers
     blobs: Blobs
-    library: Library
+    knowledge: KnowledgeBase
     answer: Answerer
     point: Point = field(default=_nowhere)
 
     def backfill(self) -> Backfill:
-        return Backfill(self.twilio, self.clock, self._desk(), Acceptor(self.db, self.clock).accept)
+        return Backfill(self.twilio, self.clock, self._desk(), Acceptor(self._desk(), self.clock).accept)
 
     def indexer(self) -> Indexer:
         limits = Limits(file_bytes=self.settings.max_upload_bytes)
@@ -76,7 +77,7 @@ class Core:
             db=self.db,
             clock=self.clock,
             integrations=self.integrations,
-            acceptor=Acceptor(self.db, self.clock),
+            acceptor=Acceptor(self._desk(), self.clock),
             inline=Inline(self._desk().take_inline),
             public_url=self.settings.public_url,
             trusted=self.settings.trusted_proxies,
@@ -129,7 +130,8 @@ async def open_core(
             account_sid=settings.twilio_account_sid, auth_tokens=(own.get_secret_value(),) if own else ()
         )
         blobs = make_blobs(settings)
-        library = Library(db, clock, providers.embedder)
+        knowledge = KnowledgeBase(db, clock, providers.embedder)
+        library = Library(knowledge, providers.embedder)
         yield Core(
             settings=settings,
             clock=clock,
@@ -140,7 +142,7 @@ async def open_core(
             twilio=twilio,
             providers=providers,
             blobs=blobs,
-            library=library,
+            knowledge=knowledge,
             answer=answer or make_answerer(library, providers, blobs, clock),
             point=point,
         )
@@ -174,11 +176,11 @@ def make_answerer(library: Library, providers: Providers, blobs: Blobs, clock: C
 
     return answerer(
         Means(
-            search=library.search_for,
+            search=library.search,
             models=providers.model,
             breakers=Breakers(clock),
             cache=library,
-            knowledge_version=library.version_for,
+            knowledge_version=library.version,
             detect=detect,
             follow_up=follow_up,
             clock=clock,

@@ -41,7 +41,13 @@ class WorkerRole:
                 tasks.start_soon(keep_sealing, core.db, core.clock)
                 backfill = core.backfill()
                 tasks.start_soon(
-                    keep_backfilling, core.db, core.integrations, backfill, core.clock, core.settings.backfill_seconds, gap
+                    keep_backfilling,
+                    core.db,
+                    core.integrations,
+                    backfill,
+                    core.clock,
+                    core.settings.backfill_seconds,
+                    gap,
                 )
                 tasks.start_soon(work, core.url, self._tasks(), core.clock)
                 task_status.started()
@@ -84,5 +90,3 @@ class WorkerRole:
             await backfill_all(core.db, core.integrations, core.backfill())
 
         return [*core.indexer().tasks(), Task("channels.backfill", backfill_now)]
-
-

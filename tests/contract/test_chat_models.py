@@ -483,7 +483,7 @@ async def test_an_embedder_with_other_dimensions_is_unavailable() -> None:
 async def test_an_embedder_with_a_wrong_key_says_which() -> None:
     server = OpenAIServer(VirtualClock(), dimensions=4)
     async with embedder(server, "tiny@4", key="sk-wrong") as made:
-        with pytest.raises(Misconfigured, match="OPENAI_API_KEY"):
+        with pytest.raises(Unavailable, match="OPENAI_API_KEY"):
             await made.embed(["x"])
 
 

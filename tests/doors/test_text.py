@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from hookflash.conversation.turn import Turn
+from hookflash.testing.wait import until
 from tests.doors.textline import OURS, TextLine, text_line
 
 WHATSAPP = "+15550100300"
@@ -31,7 +32,7 @@ async def test_a_burst_is_one_turn(database_url: str, fresh_directory: Path) -> 
         phone = line.phone()
         for word in ("I", "have", "a question"):
             phone.text(OURS, word)
-            await anyio.sleep(0.05)
+            await line.emulator.idle()
         await phone.wait_reply()
         await line.emulator.idle()
         assert [m.body for m in phone.inbox] == ["You said: I\nhave\na question"]
@@ -93,8 +94,7 @@ async def test_stop_during_generation_lets_nothing_leave(database_url: str, fres
         phone.text(OURS, "Stop.")
         await line.emulator.idle()
         go_on.set()
-        await anyio.sleep(0.5)
-        await line.emulator.idle()
+        await line.at_rest()
         # The confirmation is Twilio's own: it is not one of our messages.
         assert not await line.rows("select 1 from messages where direction = 'out'")
         states = await line.rows("select state from messages where direction = 'in' order by seq")
@@ -109,47 +109,46 @@ async def test_stop_withholds_what_waits_to_leave_and_start_opens_again(
         line.emulator.fault("rate_limit")
         phone = line.phone()
         phone.text(OURS, "hello")
-        with anyio.fail_after(5):
-            while not await line.rows("select 1 from messages where direction = 'out' and state = 'waiting'"):
-                await anyio.sleep(0.02)
+        await until(lambda: line.rows("select 1 from messages where direction = 'out' and state = 'waiting'"))
         phone.text(OURS, "STOP")
-        await anyio.sleep(0.1)
+        await line.emulator.idle()
         line.emulator.clear_faults()
-        await anyio.sleep(1.2)
+        await line.at_rest()
         states = await line.rows("select state, why from messages where direction = 'out'")
         assert [(r["state"], r["why"]) for r in states] == [("withheld", "opted out")]
         phone.text(OURS, "still there?")
-        await anyio.sleep(0.3)
+        await line.at_rest()
         assert len(await line.rows("select 1 from messages where direction = 'out'")) == 1
         phone.text(OURS, "unstop")
+        await line.emulator.idle()
         phone.text(OURS, "and now?")
-        with anyio.fail_after(5):
-            while "You said: and now?" not in [m.body for m in phone.inbox]:
-                await anyio.sleep(0.02)
+        await until(lambda: "You said: and now?" in [m.body for m in phone.inbox])
 
 
-@pytest.mark.parametrize("word", ["STOP", "stop!", " Unsubscribe "])
+@pytest.mark.parametrize("word", ["STOP", "stop!", " Unsubscribe "], ids=["plain", "mark", "space"])
 async def test_whatsapp_stop_is_confirmed_by_us_once(database_url: str, fresh_directory: Path, word: str) -> None:
     async with text_line(database_url, fresh_directory, sender=f"whatsapp:{WHATSAPP}") as line:
-        phone = line.phone("whatsapp:+15550111444")
+        phone = line.phone("+15550111444")
         phone.text(f"whatsapp:{WHATSAPP}", word)
         reply = await phone.wait_reply()
         phone.text(f"whatsapp:{WHATSAPP}", "anyone?")
-        await anyio.sleep(0.4)
-        await line.emulator.idle()
+        await line.at_rest()
         assert "no more messages" in reply.body
         assert len(phone.inbox) == 1
 
 
 async def test_an_acknowledgement_leaves_once_when_it_takes_long(database_url: str, fresh_directory: Path) -> None:
+    go_on = anyio.Event()
+
     async def slowly(turn: Turn) -> str:
-        await anyio.sleep(0.8)
+        await go_on.wait()
         return "done"
 
     async with text_line(database_url, fresh_directory, answer=slowly, acknowledge_after_ms=200) as line:
         phone = line.phone()
         phone.text(OURS, "a hard one")
         first = await phone.wait_reply()
+        go_on.set()
         second = await phone.wait_reply()
         await line.emulator.idle()
         assert "looking into it" in first.body
@@ -171,13 +170,17 @@ async def test_an_answer_in_time_rides_in_the_response(database_url: str, fresh_
 
 
 async def test_an_answer_too_late_for_the_response_goes_by_rest(database_url: str, fresh_directory: Path) -> None:
+    go_on = anyio.Event()
+
     async def slowly(turn: Turn) -> str:
-        await anyio.sleep(0.9)
+        await go_on.wait()
         return "late but here"
 
     async with text_line(database_url, fresh_directory, answer=slowly, inline_budget_ms=300) as line:
         phone = line.phone()
         phone.text(OURS, "slow")
+        await line.emulator.idle()
+        go_on.set()
         await phone.wait_reply()
         await line.emulator.idle()
         sent = [m for m in line.emulator.messages if m.direction.startswith("outbound")]
@@ -206,9 +209,7 @@ async def test_a_send_whose_answer_is_lost_is_not_repeated(
         phone = line.phone()
         phone.text(OURS, "once please")
         await phone.wait_reply()
-        with anyio.fail_after(10):
-            while not await line.rows("select 1 from messages where direction = 'out' and sid is not null"):
-                await anyio.sleep(0.05)
+        await until(lambda: line.rows("select 1 from messages where direction = 'out' and sid is not null"))
         await line.emulator.idle()
         assert [m.body for m in phone.inbox] == ["You said: once please"]
 

@@ -1,7 +1,7 @@
 """A whole text line in one process, over real PostgreSQL and real sockets: the emulator, the web role, a worker."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
 from hookflash.emulator.server import Emulator, Phone
 from hookflash.settings import Settings
+from hookflash.testing.wait import until
 from hookflash.wiring import Core, open_core
 from hookflash.worker import WorkerRole
 from hookflash.workspace import store as workspace
@@ -51,6 +52,19 @@ class TextLine:
 
     def phone(self, number: str = "+15550111222") -> Phone:
         return self.emulator.handset(number)
+
+    async def at_rest(self) -> None:
+        """Until nothing is under way: no webhook, no lane that is held or due, no message that waits to leave."""
+
+        async def quiet() -> bool:
+            await self.emulator.idle()
+            busy = await self.rows(
+                "select 1 from lanes where worker is not null or due_at is not null"
+                " union all select 1 from messages where state in ('unanswered', 'waiting', 'posting')"
+            )
+            return not busy
+
+        await until(quiet)
 
     async def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         async with self.core.db.tenant(self.account_id) as conn:
@@ -99,30 +113,33 @@ async def text_line(
                 )
             hook = f"http://127.0.0.1:{listener_port}/twilio/{integration.id}/messages"
             if sender.startswith("whatsapp:"):
-                emulator.add_whatsapp_sender(sender, callback_url=hook)
+                emulator.add_whatsapp_sender(sender.removeprefix("whatsapp:"), callback_url=hook)
             else:
                 emulator.add_number(sender, sms_url=hook)
-            if web:
-                await tasks.start(serve, core, listener_port)
             roles = [WorkerRole(core) for _ in range(workers)]
-            for role in roles:
-                await tasks.start(role.run)
-            yield TextLine(core, emulator, account_id, integration)
-            for role in roles:
-                role.stop()
-            tasks.cancel_scope.cancel()
+            async with AsyncExitStack() as stack:
+                if web:
+                    await stack.enter_async_context(serving(core, listener_port))
+                for role in roles:
+                    await tasks.start(role.run)
+                yield TextLine(core, emulator, account_id, integration)
+                for role in roles:
+                    role.stop()
+                tasks.cancel_scope.cancel()
 
 
-async def serve(core: Core, port: int, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+@asynccontextmanager
+async def serving(core: Core, port: int) -> AsyncIterator[None]:
     """The web role on a port of this machine."""
-    config = uvicorn.Config(create_app(core), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
+    config = uvicorn.Config(create_app(core), host="127.0.0.1", port=port, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined,method-assign]
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        while not server.started:
-            await anyio.sleep(0.01)
-        task_status.started()
+        tasks.start_soon(server._serve)  # without signal handlers
+        await until(lambda: server.started)
+        try:
+            yield
+        finally:
+            server.should_exit = True
 
 
 async def _free_port() -> int:

@@ -150,6 +150,7 @@ def test_a_long_text_is_cut_at_the_best_border() -> None:
     assert split("alpha beta gamma delta", 12) == ["alpha beta", "gamma delta"]
     assert split("Ask Dr. Brown about 3.5 things", 12) == ["Ask Dr.", "Brown about", "3.5 things"]
     assert split("see https://example.com/a.b?c=d now", 32) == ["see https://example.com/a.b?c=d", "now"]
+    assert split("你好。" + "a" * 18, 20) == ["你好。", "a" * 18]
     assert split("exactly ten", 11) == ["exactly ten"]
     assert split("  \n ", 10) == []
 

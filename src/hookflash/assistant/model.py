@@ -1,7 +1,7 @@
 """What is asked of a language model, by any vendor, and what it gives back."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from hookflash.conversation.turn import Usage
@@ -51,7 +51,7 @@ class ModelReply:
     confidence: float
     sources: tuple[int, ...]
     model: str
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     clarifying: bool = False
 
 

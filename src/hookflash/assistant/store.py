@@ -27,6 +27,15 @@ class Assistant:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A configuration as it was from `created_at` on, until the next revision."""
+
+    revision: int
+    config: AssistantConfig
+    created_at: datetime
+
+
 def _read(row: dict[str, object]) -> Assistant:
     config = row["config"]
     assert isinstance(config, dict)
@@ -76,6 +85,21 @@ async def page(conn: Connection, limit: int, cursor: str | None) -> Page[Assista
     rows = await (await conn.execute(f"{_COLUMNS} where id > %s order by id limit %s", (after, limit + 1))).fetchall()
     items = [_read(r) for r in rows[:limit]]
     return Page(items, encode_cursor(items[-1].id) if len(rows) > limit else None)
+
+
+async def revisions(conn: Connection, assistant_id: str, limit: int, cursor: str | None) -> Page[Revision]:
+    """Oldest first; raises NotFound."""
+    await get(conn, assistant_id)
+    after = decode_cursor(cursor, int)[0] if cursor else 0
+    rows = await (
+        await conn.execute(
+            "select revision, config, created_at from assistant_revisions where assistant_id = %s and revision > %s"
+            " order by revision limit %s",
+            (assistant_id, after, limit + 1),
+        )
+    ).fetchall()
+    items = [Revision(r["revision"], AssistantConfig.stored(r["config"]), r["created_at"]) for r in rows[:limit]]
+    return Page(items, encode_cursor(items[-1].revision) if len(rows) > limit else None)
 
 
 async def update(

@@ -35,6 +35,7 @@ def decode_cursor(cursor: str, *kinds: type[str] | type[int]) -> tuple[str | int
         not isinstance(key, list)
         or len(key) != len(kinds)
         or any(type(k) is not t for k, t in zip(key, kinds, strict=True))
+        or any("\0" in k if isinstance(k, str) else not -(2**63) <= k < 2**63 for k in key)
     ):
         raise Invalid("this cursor was not made by this list", field="cursor")
     return tuple(key)

@@ -1,19 +1,18 @@
 """The first act of a text: gates, then one transaction that stores the message with all that follows from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from hookflash.base.clock import Clock
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.gates import GATES
 from hookflash.channels.integration import Integration
 from hookflash.compliance import keywords
-from hookflash.conversation import intake_store
-from hookflash.conversation.intake import Arrival, Decided, Standing, decide
+from hookflash.conversation.intake import Arrival, Decided, Standing, Taken, decide
 from hookflash.conversation.message import Media
 from hookflash.conversation.turn import Pass, Reply, Silence, Verdict
-from hookflash.db.pool import Database
 from hookflash.twilio.messaging import InboundMessage
 
 
@@ -26,28 +25,38 @@ class Accepted:
     verdicts: Decided
 
 
+Judge = Callable[[Standing], tuple[Arrival, Taken | None, Decided]]
+
+
+class IntakeStore(Protocol):
+    """Takes an arrival in, in one transaction: reads the sender's standing, has it judged, and stores what follows.
+
+    Gives the message's id (None for a duplicate) and what the judge decided.
+    """
+
+    async def take_in(
+        self, integration: Integration, arrival: Arrival, judge: Judge
+    ) -> tuple[str | None, Taken | None, Decided]: ...
+
+
 class Acceptor:
     """Takes messages in, whether a webhook brings them or they are found later."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
-        self._db = db
+    def __init__(self, store: IntakeStore, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
 
     async def accept(self, integration: Integration, arrival: Arrival) -> Accepted:
         """Claim, judge and store one arrival; no outside call. Raises Unavailable when the database is away."""
-        now = self._clock.now()
-        async with self._db.tenant(integration.account_id) as conn:
-            standing = await intake_store.standing(
-                conn, arrival, integration.opt_out_scope, integration.settings.session_duration_ms, now
-            )
-            arrival = self._with_keyword(integration, arrival, standing)
+
+        def judge(standing: Standing) -> tuple[Arrival, Taken | None, Decided]:
+            judged = self._with_keyword(integration, arrival, standing)
             rules = integration.rules(standing.language or "en")
-            verdicts = decide(GATES, arrival, standing, rules, now)
-            if standing.seen:
-                return Accepted(None, "duplicate", verdicts)
-            taken = _taken(integration, verdicts)
-            message_id = await intake_store.accept(conn, arrival, standing, taken, now)
-        return Accepted(message_id, taken.state if message_id else "duplicate", verdicts)
+            verdicts = decide(GATES, judged, standing, rules, self._clock.now())
+            return judged, None if standing.seen else _taken(integration, verdicts), verdicts
+
+        message_id, taken, verdicts = await self._store.take_in(integration, arrival, judge)
+        return Accepted(message_id, taken.state if taken and message_id else "duplicate", verdicts)
 
     @staticmethod
     def _with_keyword(integration: Integration, arrival: Arrival, standing: Standing) -> Arrival:
@@ -67,7 +76,7 @@ class Acceptor:
         return replace(arrival, word=word, vendor_answers=answers)
 
 
-def _taken(integration: Integration, verdicts: Decided) -> intake_store.Taken:
+def _taken(integration: Integration, verdicts: Decided) -> Taken:
     last: Verdict = verdicts[-1][1]
     match last:
         case Pass():
@@ -81,7 +90,7 @@ def _taken(integration: Integration, verdicts: Decided) -> intake_store.Taken:
         case _:  # pragma: no cover - no intake gate hands off
             state, why, notice = "human", "handed over", None
     settings = integration.settings
-    return intake_store.Taken(
+    return Taken(
         state=state,
         why=why,
         burst_ms=settings.burst_ms,

@@ -59,7 +59,7 @@ class Backfill:
                 taken += accepted.message_id is not None
         await self.store.backfilled(integration, started)
         if taken:
-            log.warning("messages found that no webhook brought", integration=integration.id, messages=taken)
+            log.info("messages taken in from Twilio's list", integration=integration.id, messages=taken)
         return taken
 
     async def _listed(self, integration: Integration, since: datetime) -> list[SentMessage]:
@@ -72,7 +72,9 @@ class Backfill:
                 at = m.sent_at or m.created_at
                 if m.direction == "inbound" and (at is None or at >= since):
                     found[m.sid] = m
-        return sorted(found.values(), key=lambda m: (m.created_at or since, m.sent_at or since))
+        # Twilio lists the newest first and tells whole seconds: within one, the list's own order counts.
+        oldest_first = list(found.values())[::-1]
+        return sorted(oldest_first, key=lambda m: m.created_at or since)
 
     async def _arrival(self, integration: Integration, message: SentMessage) -> Arrival | None:
         media: tuple[Media, ...] = ()

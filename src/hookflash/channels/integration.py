@@ -89,7 +89,10 @@ class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """One integration as it is now. `sender` is a number or WhatsApp sender, or a Messaging Service SID."""
+    """One integration as it is now. `sender` is a number or WhatsApp sender, or a Messaging Service SID.
+
+    `has_credentials`: they are its own, not those of the whole program.
+    """
 
     id: str
     account_id: str
@@ -107,6 +110,7 @@ class Integration:
     created_at: datetime
     updated_at: datetime
     assistant: AssistantConfig = field(default_factory=AssistantConfig)
+    has_credentials: bool = False
 
     @property
     def kind(self) -> Kind:

@@ -9,10 +9,12 @@ import structlog
 
 from hookflash.base.clock import Clock
 from hookflash.base.errors import TwilioFailed, Unavailable
+from hookflash.channels.accept import Judge
 from hookflash.channels.backfill import Backfill
 from hookflash.channels.integration import Integration
 from hookflash.channels.store import Integrations
-from hookflash.conversation import journal_store, lane_store, outbox_store
+from hookflash.conversation import intake_store, journal_store, lane_store, outbox_store
+from hookflash.conversation.intake import Arrival, Decided, Taken
 from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
 from hookflash.conversation.message import Media
 from hookflash.conversation.outbox import Accepted, Candidate, Refused
@@ -35,6 +37,21 @@ class Desk:
     integrations: Integrations
     worker: Callable[[], int]
     point: Callable[[str], None] = lambda name: None
+
+    async def take_in(
+        self, integration: Integration, arrival: Arrival, judge: Judge
+    ) -> tuple[str | None, Taken | None, Decided]:
+        now = self.clock.now()
+        async with self.db.tenant(integration.account_id) as conn:
+            standing = await intake_store.standing(
+                conn, arrival, integration.opt_out_scope, integration.settings.session_duration_ms, now
+            )
+            judged, taken, verdicts = judge(standing)
+            if taken is None:
+                return None, None, verdicts
+            message_id = await intake_store.accept(conn, judged, standing, taken, now)
+        self.point("after_accept")
+        return message_id, taken, verdicts
 
     async def claim(self, most: int) -> list[Held]:
         async with self.db.system() as conn:
@@ -126,7 +143,6 @@ class Desk:
             except Unavailable as error:
                 log.warning("leases cannot be kept", reason=error.message)
             await self.clock.sleep(REAP_EVERY)
-
 
     async def unseen(self, account_id: str, sids: list[str]) -> set[str]:
         async with self.db.tenant(account_id) as conn:

@@ -1,5 +1,6 @@
 """SQL of integrations."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +54,7 @@ class Integrations:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             assistant=AssistantConfig.stored(row["assistant"]),
+            has_credentials=own is not None,
         )
 
     def _seal(self, integration_id: str, credentials: Credentials | None) -> bytes | None:
@@ -82,12 +84,17 @@ class Integrations:
             raise NotFound("There is no such integration.")
         return found
 
-    async def page(self, conn: Connection, limit: int, cursor: str | None) -> Page[Integration]:
+    async def page(
+        self, conn: Connection, limit: int, cursor: str | None, meta: Mapping[str, str] | None = None
+    ) -> Page[Integration]:
+        """`meta`: only those whose meta has these values, compared as text."""
         after = decode_cursor(cursor, str)[0] if cursor else ""
+        wanted = meta or {}
         rows = await (
             await conn.execute(
-                f"select {_COLUMNS} where i.id > %s order by i.id limit %s",
-                (after, limit + 1),
+                f"select {_COLUMNS} where i.id > %s and not exists (select from unnest(%s::text[], %s::text[]) w (key, value)"
+                " where i.meta ->> w.key is distinct from w.value) order by i.id limit %s",
+                (after, list(wanted), list(wanted.values()), limit + 1),
             )
         ).fetchall()
         items = [self._read(r) for r in rows[:limit]]
@@ -154,10 +161,12 @@ class Integrations:
             changes | {"id": integration_id},
         )
         await conn.execute(
-            "update messages set state = 'waiting', why = null where integration_id = %s and state = 'parked'"
-            " and sid is null and poster is null",
+            "with freed as (update messages set state = 'waiting', why = null where integration_id = %s and state = 'parked'"
+            "   and sid is null and poster is null returning contact_id)"
+            " update lanes set due_at = clock_timestamp() where contact_id in (select contact_id from freed)",
             (integration_id,),
         )
+        await conn.execute("select pg_notify('lanes', '')")
         return await self.get(conn, integration_id)
 
     async def delete(self, conn: Connection, integration_id: str) -> None:

@@ -72,6 +72,20 @@ class Rules:
     texts: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How to store an arrival: `state` is unanswered, silenced, stale, human or answered (by a fixed notice)."""
+
+    state: str
+    why: str | None
+    burst_ms: int
+    scope: str
+    collect: bool
+    settings: dict[str, Any]
+    notice: str | None
+    verdicts: list[Any]
+
+
 IntakeGate = Callable[[Arrival, Standing, Rules, datetime], Verdict]
 Decided = tuple[tuple[str, Verdict], ...]
 

@@ -1,15 +1,13 @@
 """SQL of taking messages in: who wrote, the one statement that stores an arrival, and opt-outs."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Fenced
 from hookflash.base.ids import new_id
-from hookflash.conversation.intake import Arrival, Past, Standing
+from hookflash.conversation.intake import Arrival, Past, Standing, Taken
 from hookflash.conversation.journal import entry_hash
 from hookflash.conversation.journal_store import to_json
 from hookflash.db.pool import Connection
@@ -73,20 +71,6 @@ async def standing(conn: Connection, arrival: Arrival, scope: str, session_ms: i
         seen=row["seen"],
         session_id=row["session_id"],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """How to store an arrival: `state` is unanswered, silenced, stale, human or answered (by a fixed notice)."""
-
-    state: str
-    why: str | None
-    burst_ms: int
-    scope: str
-    collect: bool
-    settings: dict[str, Any]
-    notice: str | None
-    verdicts: list[Any]
 
 
 _ACCEPT = """

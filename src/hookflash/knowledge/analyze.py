@@ -102,17 +102,19 @@ def _terms_of(token: str, language: str) -> tuple[str, ...]:
         return _stemmed(parts[0], language) if parts else ()
     single = tuple(term for part in parts if len(part) > 1 or part.isdigit() for term in _stemmed(part, language))
     has_digits = any(part.isdigit() for part in parts)
-    return ("".join(parts), *single) if has_digits or _HYPHENATED.fullmatch(token) else single
+    return (_folded("".join(parts)), *single) if has_digits or _HYPHENATED.fullmatch(token) else single
 
 
 def _stemmed(word: str, language: str) -> tuple[str, ...]:
-    if _folded(word) in _stop_words(language):
+    plain = _folded(word)
+    if not plain or plain in _stop_words(language):
         return ()
     name = _STEMMERS.get(language)
     if name is None or word.isdigit():
-        return (_folded(word),)
+        return (plain,)
     with _lock:  # a stemmer keeps state while it works
-        return (_folded(_stemmer(name).stemWord(word)),)
+        # Other stemmers know the accents of their language and need them.
+        return (_folded(_stemmer(name).stemWord(plain if language == "en" else word)),)
 
 
 def _folded(word: str) -> str:

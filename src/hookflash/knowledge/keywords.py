@@ -10,6 +10,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from hookflash.base.errors import TooLarge
+
 # How fast repetitions of a word stop counting, and how much a long chunk is held to be long only because it says more.
 K1 = 1.2
 B = 0.6
@@ -162,7 +164,7 @@ def _built(
     ids: NDArray[np.int64], lengths: NDArray[np.uint32], keys: NDArray[np.uint64], languages: frozenset[str]
 ) -> KeywordIndex:
     if len(ids) >= 1 << 24:
-        raise ValueError("one source cannot have more than 16 million chunks")
+        raise TooLarge("One source cannot have more than 16 million passages.", hint="Divide it into several.")
     order = np.argsort(ids, kind="stable")
     if (order[1:] < order[:-1]).any():
         rank = np.empty(len(ids), np.uint64)

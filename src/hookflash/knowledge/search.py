@@ -176,7 +176,8 @@ def _chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
         if not any(_same(words, other) for _, other in distinct):
             distinct.append((passage, words))
     seen: Counter[str] = Counter()
-    first, later = [], []
+    first: list[tuple[int, Passage]] = []
+    later: list[tuple[int, Passage]] = []
     for position, (passage, _) in enumerate(distinct):
         seen[passage.document_id] += 1
         (first if seen[passage.document_id] <= _MOST_OF_ONE_DOCUMENT else later).append((position, passage))

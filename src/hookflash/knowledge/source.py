@@ -42,6 +42,19 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceProgress:
+    """How many documents of a source are in which state, and how many of its chunks have a vector of `next_model`."""
+
+    queued: int
+    processing: int
+    completed: int
+    failed: int
+    chunks: int
+    next_model: str | None
+    switched: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What one search may look at: an account's sources, each with its version and the model of its vectors."""
 

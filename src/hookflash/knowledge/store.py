@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from psycopg.errors import UniqueViolation
@@ -14,7 +13,7 @@ from hookflash.base.paging import Page, decode_cursor, encode_cursor
 from hookflash.db.jobs import defer
 from hookflash.db.pool import Connection
 from hookflash.knowledge.passage import Passage, Vector
-from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewChunk, Scope
+from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewChunk, Scope, SourceProgress
 
 _SOURCE = (
     "select s.id, s.account_id, s.name, s.description, s.kind, s.embedding_model, s.next_model, s.version,"
@@ -94,6 +93,29 @@ async def update_source(
             conn, "knowledge.embed_anew", lock=source_id, account_id=source.account_id, source_id=source_id, model=model
         )
     return await get_source(conn, source_id)
+
+
+async def known_sources(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these are sources of the account."""
+    cursor = await conn.execute("select id from sources where id = any(%s)", (list(ids),))
+    return {r["id"] for r in await cursor.fetchall()}
+
+
+async def progress(conn: Connection, source_id: str) -> SourceProgress:
+    """How far the indexing of a source is; raises NotFound."""
+    source = await get_source(conn, source_id)
+    cursor = await conn.execute(
+        "select count(*) filter (where status = 'QUEUED') as queued,"
+        " count(*) filter (where status = 'PROCESSING') as processing,"
+        " count(*) filter (where status = 'COMPLETED') as completed,"
+        " count(*) filter (where status = 'FAILED') as failed,"
+        " (select count(*) from embeddings where source_id = %(s)s and model = %(m)s) as switched"
+        " from documents where source_id = %(s)s",
+        {"s": source_id, "m": source.next_model},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return SourceProgress(chunks=source.chunks, next_model=source.next_model, **row)
 
 
 async def delete_source(conn: Connection, source_id: str) -> None:
@@ -442,17 +464,17 @@ async def chunk_ids(conn: Connection, source_id: str) -> list[int]:
 # Answers that were given
 
 
-async def cached_answer(conn: Connection, key: str) -> dict[str, Any] | None:
-    cursor = await conn.execute("select answer from answer_cache where key = %s", (key,))
+async def cached_answer(conn: Connection, key: str) -> bytes | None:
+    cursor = await conn.execute("select answer::text as answer from answer_cache where key = %s", (key,))
     row = await cursor.fetchone()
-    return row["answer"] if row else None
+    return row["answer"].encode() if row else None
 
 
-async def keep_answer(conn: Connection, account_id: str, key: str, answer: Any, now: datetime) -> None:
+async def keep_answer(conn: Connection, account_id: str, key: str, answer: bytes, now: datetime) -> None:
     await conn.execute(
-        "insert into answer_cache (account_id, key, answer, at) values (%s, %s, %s, %s)"
+        "insert into answer_cache (account_id, key, answer, at) values (%s, %s, %s::jsonb, %s)"
         " on conflict (account_id, key) do update set answer = excluded.answer, at = excluded.at",
-        (account_id, key, answer, now),
+        (account_id, key, answer.decode(), now),
     )
 
 

@@ -15,7 +15,7 @@ from hookflash.assistant.structured import SCHEMA, Reader, reply_of
 from hookflash.base.clock import within
 from hookflash.base.errors import Misconfigured, ModelFailed
 from hookflash.conversation.turn import Usage
-from hookflash.providers.patience import Failing, attempts, is_passing, worth_another
+from hookflash.providers.patience import Failed, is_passing, persist, worth_another
 from hookflash.providers.registry import ProviderConfig
 
 HOME = "https://api.anthropic.com"
@@ -23,6 +23,9 @@ HOME = "https://api.anthropic.com"
 _OVERHEAD = 120
 # Parameters that some models refuse; they are left out from then on.
 _OPTIONAL = ("output_config", "temperature")
+
+# A stream, and its events up to the first words.
+Begun = tuple[AsyncIterator[RawMessageStreamEvent], list[RawMessageStreamEvent]]
 
 
 class AnthropicModel:
@@ -62,8 +65,6 @@ class AnthropicModel:
             return await within(self._config.clock, limits.total, lambda: self._reply(request, stream))
         except TimeoutError:
             raise ModelFailed(f"The model {self.name} did not answer in time.", retryable=True) from None
-        except Failing as failing:
-            raise failing.error from failing.__cause__
         except (anthropic.APIError, httpx2.HTTPError) as error:
             raise _failed(self.name, error) from error
 
@@ -100,18 +101,12 @@ class AnthropicModel:
         usage = Usage(taken, given, model_micros=cost.tokens(self.name, usage).micros)
         return reply_of(reader.finish(), len(request.passages), self.name, usage)
 
-    async def _begin(
-        self, request: ModelRequest
-    ) -> tuple[AsyncIterator[RawMessageStreamEvent], list[RawMessageStreamEvent]]:
+    async def _begin(self, request: ModelRequest) -> Begun:
         """The stream, and its events up to the first words."""
-        async for attempt in attempts():
-            with attempt:
-                return await within(self._config.clock, self._config.timeouts.first, lambda: self._first(request))
-        raise AssertionError("a retry context ends by returning or raising")
+        limits = self._config.timeouts
+        return await persist(lambda: within(self._config.clock, limits.first, lambda: self._first(request)))
 
-    async def _first(
-        self, request: ModelRequest
-    ) -> tuple[AsyncIterator[RawMessageStreamEvent], list[RawMessageStreamEvent]]:
+    async def _first(self, request: ModelRequest) -> Begun | Failed:
         before: list[RawMessageStreamEvent] = []
         try:
             events = _events(await self._open(request))
@@ -120,7 +115,7 @@ class AnthropicModel:
                 if event.type in ("content_block_delta", "message_delta"):
                     return events, before
         except (anthropic.APIError, httpx2.HTTPError) as error:
-            raise Failing(_failed(self.name, error), _again(error)) from error
+            return Failed(_failed(self.name, error), _again(error), error)
         raise ModelFailed(f"The model {self.name} gave no answer.", retryable=True)
 
     async def _open(self, request: ModelRequest) -> anthropic.AsyncStream[RawMessageStreamEvent]:

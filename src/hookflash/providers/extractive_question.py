@@ -67,9 +67,11 @@ FORMS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ("phone", r"\b(?:phone|telephone)\b.*\bnumber\b|\btel[eé]fono\b", PHONE),
         (
             "duration",
-            r"\bhow (?:long|soon|fast|quick|many (?:days|weeks|months|hours|years))\b|\bcu[aá]nto (?:tarda|tiempo|dura)"
-            r"|\bcu[aá]ntos d[ií]as|\bkitne (?:din|time|dino)|\bwie lange\b|\bcombien de temps|\bquanto tempo|\bhoe lang\b"
-            r"|\bdelivery time",
+            (
+                r"\bhow (?:long|soon|fast|quick|many (?:days|weeks|months|hours|years))\b|\bcu[aá]nto (?:tarda|tiempo|dura)"
+                r"|\bcu[aá]ntos d[ií]as|\bkitne (?:din|time|dino)|\bwie lange\b|\bcombien de temps|\bquanto tempo|\bhoe lang\b"
+                r"|\bdelivery time"
+            ),
             DURATION,
         ),
         (
@@ -79,16 +81,20 @@ FORMS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         (
             "price",
-            r"\bhow much (?!time)|\bprice\b|\bcosts?\b|\bfees?\b|\bcharges?\b|\bdeposit\b|\bcu[aá]nto (?:cuesta|vale|sale|es)"
-            r"|\bprecio\b|\bkitn[aei] ka\b|\bprice kitn|\bcharges? kitn|\bkitna\b|\bwas kostet|\bpreis\b|\bcombien\b|\bprix\b"
-            r"|\bquanto costa|\bquanto custa|\bpreço\b|\bprezzo\b|\bwat kost",
+            (
+                r"\bhow much (?!time)|\bprice\b|\bcosts?\b|\bfees?\b|\bcharges?\b|\bdeposit\b|\bcu[aá]nto (?:cuesta|vale|sale|es)"
+                r"|\bprecio\b|\bkitn[aei] ka\b|\bprice kitn|\bcharges? kitn|\bkitna\b|\bwas kostet|\bpreis\b|\bcombien\b|\bprix\b"
+                r"|\bquanto costa|\bquanto custa|\bpreço\b|\bprezzo\b|\bwat kost"
+            ),
             MONEY,
         ),
         ("percent", r"\bdiscounts?\b|\bdescuento\b|\brabatt\b|\bremise\b|\bsconto\b|\bdesconto\b", PERCENT),
         (
             "clock",
-            r"\bwhat time\b|\bhours\b|\b(?:open|close[sd]?|closing|opening)\b|\ba qu[eé] hora|\bhorarios?\b|\babren?\b"
-            r"|\bcierran?\b|\bkab (?:khul|band)|\bge[oö]ffnet\b|\bhoraires\b|\bouvert|\borari\b|\bapert[oi]\b",
+            (
+                r"\bwhat time\b|\bhours\b|\b(?:open|close[sd]?|closing|opening)\b|\ba qu[eé] hora|\bhorarios?\b|\babren?\b"
+                r"|\bcierran?\b|\bkab (?:khul|band)|\bge[oö]ffnet\b|\bhoraires\b|\bouvert|\borari\b|\bapert[oi]\b"
+            ),
             CLOCK,
         ),
         ("when", r"\bwhen\b|\bcu[aá]ndo\b|\bkab\b|\bwann\b|\bquand\b|\bquando\b|\bwanneer\b", WHEN),
@@ -100,8 +106,10 @@ FORMS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ("count", r"\bhow many\b|\bmaximum\b|\bminimum\b|\blimit\b|\bcu[aá]ntos\b|\bkitne\b|\bwie ?viele\b", DIGIT),
         (
             "policy",
-            r"^\W*(?:can|could|may|do|does|did|is|are|will|would|am|puedo|se puede|hay|tienen|aceptan|hacen|kya|kann|gibt|est-ce"
-            r"|puis-je|posso|tem|c'è|kan|is er)\b",
+            (
+                r"^\W*(?:can|could|may|do|does|did|is|are|will|would|am|puedo|se puede|hay|tienen|aceptan|hacen|kya|kann|gibt|est-ce"
+                r"|puis-je|posso|tem|c'è|kan|is er)\b"
+            ),
             POLICY,
         ),
     )
@@ -148,13 +156,13 @@ pickup pick_up collect collection
 
 # Words that a question to any company may have and that the answer need not repeat.
 LIGHT = """
-get got want need know tell like make take have use give go come back find let look see say think work please thank hi
-hello hey help possible available offer provide company shop store product item thing something anything anyone someone
-way much many long question info information about still already ever now today also buy sell order your anymore max
-maximum minimum any old new time day hour cost price whats lot really only exactly happen soon fast quick whole full per
-each every pls plz phone telephone number address email mail date name mean do does does'nt how when where who why if hasn't
-quiero necesito tienen tengo hacer puedo puede cuanto cuesta tarda tiempo hora abre abren llegar
-kya kab kitna kitne kitni chahiye karna sakta sakte mera milega
+get got want need know tell like make take have use give go come back find let look see say think work please thank
+hi hello hey help possible available offer provide company shop store product item thing something anything anyone
+someone way much many long question info information about still already ever now today also buy sell order your
+anymore max maximum minimum any old new time minute hour day week month year cost price whats lot really only
+exactly happen soon fast quick whole full per each every pls plz phone telephone number address email mail date
+name mean do does how when where who why if quiero necesito tienen tengo hacer puedo puede cuanto cuesta tarda
+tiempo hora abre abren llegar kya kab kitna kitne kitni chahiye karna sakta sakte mera milega
 """
 
 FULL, SLIGHT = 1.0, 0.3
@@ -191,8 +199,11 @@ def stems(text: str, language: str) -> frozenset[str]:
     return frozenset(same.get(term, term) for term in terms(joined, language))
 
 
+@lru_cache(maxsize=4096)
 def read_question(text: str, language: str) -> Question:
     light = _light()
+    # "After 2 years" is compared with what the passage says, not looked for in it.
+    light |= {number.group().split()[0] for number in DURATION.finditer(text)}
     weights = {stem: SLIGHT if stem in light else FULL for stem in sorted(stems(text, language))}
     for name, cue, answer in FORMS:
         if cue.search(text):

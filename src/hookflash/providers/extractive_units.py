@@ -33,8 +33,8 @@ BLANK = frozenset({"details", "overview", "specifications", "features", "general
 class Unit:
     """One thing that can be said. `text` is plain; `heading` is over it, `title` names the whole document.
 
-    `kind`: sentence, item (of a list), row (of a table), record, list (all its items), steps (a numbered list), faq. `leans`: it needs the unit
-    before it to be understood.
+    `kind`: sentence, item (of a list), row (of a table), record, list (all its items), steps (a numbered list), faq.
+    `leans`: it needs the unit before it to be understood.
     """
 
     text: str

@@ -47,7 +47,7 @@ def embedder(config: ProviderConfig) -> "MiniLM":
 
     The compiled model is kept in `models` of the data directory. Raises Misconfigured when the package is missing.
     """
-    return MiniLM(_installed(), config.data_dir / "models" if config.data_dir else None)
+    return MiniLM(installed(), config.data_dir / "models" if config.data_dir else None)
 
 
 class MiniLM:
@@ -144,7 +144,8 @@ def _groups(lengths: list[int]) -> list[list[int]]:
     return groups
 
 
-def _installed() -> Path:
+def installed() -> Path:
+    """The folder of the model's files in the installed package. Raises Misconfigured."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise Misconfigured(

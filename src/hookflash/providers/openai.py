@@ -18,17 +18,22 @@ from hookflash.base.clock import within
 from hookflash.base.errors import Misconfigured, ModelFailed, Unavailable
 from hookflash.conversation.turn import Usage
 from hookflash.knowledge.passage import Vector
-from hookflash.providers.patience import Failing, attempts, is_passing, worth_another
+from hookflash.providers.patience import Failed, is_passing, persist, worth_another
 from hookflash.providers.registry import ProviderConfig
 
 HOME = "https://api.openai.com/v1"
 # Room for the JSON around an answer of `max_tokens`.
 _OVERHEAD = 120
 _BATCH = 256
+_NO_ENTRY = "The key in OPENAI_API_KEY was not accepted for {}."
+_CHECK = "check OPENAI_API_KEY and OPENAI_BASE_URL"
 _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 # Parameters that some servers, or some models, refuse; they are left out from then on.
 _NEW = frozenset({"response_format", "stream_options"})
 _OPTIONAL = ("response_format", "stream_options", "temperature", "max_completion_tokens", "max_tokens")
+
+# A stream and its first piece.
+Begun = tuple[AsyncIterator[ChatCompletionChunk], ChatCompletionChunk]
 
 
 class OpenAIModel:
@@ -60,8 +65,6 @@ class OpenAIModel:
             return await within(self._config.clock, limits.total, lambda: self._reply(request, stream))
         except TimeoutError:
             raise ModelFailed(f"The model {self.name} did not answer in time.", retryable=True) from None
-        except Failing as failing:
-            raise failing.error from failing.__cause__
         except (openai.APIError, httpx2.HTTPError) as error:
             raise _failed(self.name, error) from error
 
@@ -97,19 +100,17 @@ class OpenAIModel:
         usage = Usage(usage.input_tokens, usage.output_tokens, model_micros=cost.tokens(self.name, usage).micros)
         return reply_of(outcome, len(request.passages), self.name, usage)
 
-    async def _begin(self, request: ModelRequest) -> tuple[AsyncIterator[ChatCompletionChunk], ChatCompletionChunk]:
+    async def _begin(self, request: ModelRequest) -> Begun:
         """The stream and its first piece."""
-        async for attempt in attempts():
-            with attempt:
-                return await within(self._config.clock, self._config.timeouts.first, lambda: self._first(request))
-        raise AssertionError("a retry context ends by returning or raising")
+        limits = self._config.timeouts
+        return await persist(lambda: within(self._config.clock, limits.first, lambda: self._first(request)))
 
-    async def _first(self, request: ModelRequest) -> tuple[AsyncIterator[ChatCompletionChunk], ChatCompletionChunk]:
+    async def _first(self, request: ModelRequest) -> Begun | Failed:
         try:
             chunks = _pieces(await self._open(request))
             first = await anext(chunks, None)
         except (openai.APIError, httpx2.HTTPError) as error:
-            raise Failing(_failed(self.name, error), _again(error)) from error
+            return Failed(_failed(self.name, error), _again(error), error)
         if first is None:
             raise ModelFailed(f"The model {self.name} gave no answer.", retryable=True)
         return chunks, first
@@ -200,13 +201,10 @@ class OpenAIEmbedder:
 
     async def _batch(self, texts: list[str]) -> Vector:
         try:
-            async for attempt in attempts():
-                with attempt:
-                    vectors = await within(self._config.clock, self._config.timeouts.total, lambda: self._try(texts))
+            limits = self._config.timeouts
+            vectors = await persist(lambda: within(self._config.clock, limits.total, lambda: self._try(texts)))
         except TimeoutError:
             raise Unavailable(f"The embedder {self.name} did not answer in time.") from None
-        except Failing as failing:
-            raise failing.error from failing.__cause__
         if vectors.shape != (len(texts), self.dimensions):
             raise Unavailable(
                 f"The embedder {self.name} answered with other dimensions than {self.dimensions}.",
@@ -217,14 +215,14 @@ class OpenAIEmbedder:
             raise Unavailable(f"The embedder {self.name} answered with numbers that are no direction.")
         return cast(Vector, (vectors / lengths).astype(np.float32))
 
-    async def _try(self, texts: list[str]) -> Vector:
+    async def _try(self, texts: list[str]) -> Vector | Failed:
         try:
             return await self._ask(texts)
         except openai.AuthenticationError as error:
-            raise Failing(_no_entry(self.name), False) from error
+            return Failed(Unavailable(_NO_ENTRY.format(self.name), hint=_CHECK), False, error)
         except (openai.APIError, httpx2.HTTPError) as error:
             failed = Unavailable(f"The embedder {self.name} failed: {_reason(error)}.")
-            raise Failing(failed, _again(error)) from error
+            return Failed(failed, _again(error), error)
 
     async def _ask(self, texts: list[str]) -> Vector:
         # An empty text is refused by the vendor; one space has the same meaning.
@@ -308,18 +306,11 @@ def _again(error: Exception) -> bool | float:
 
 def _failed(name: str, error: openai.APIError | httpx2.HTTPError) -> ModelFailed:
     if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-        failed = _no_entry(name)
-        return ModelFailed(failed.message, hint=failed.hint)
+        return ModelFailed(_NO_ENTRY.format(name), hint=_CHECK)
     if isinstance(error, openai.NotFoundError):
         return ModelFailed(f"The server does not know the model {name}.", hint="check its name and OPENAI_BASE_URL")
     retryable = is_passing(error.status_code) if isinstance(error, openai.APIStatusError) else True
     return ModelFailed(f"The model {name} failed: {_reason(error)}.", retryable=retryable)
-
-
-def _no_entry(name: str) -> Misconfigured:
-    return Misconfigured(
-        f"The key in OPENAI_API_KEY was not accepted for {name}.", hint="check OPENAI_API_KEY and OPENAI_BASE_URL"
-    )
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from hookflash.base.paging import Page
 from hookflash.rest.problems import answers
+from hookflash.rest.storable import StorableRoute
 
 JSON_LINES = ("application/jsonl", "application/x-ndjson")
 DEFAULT_LIMIT = 50
@@ -85,7 +86,14 @@ def listed(shown: type[BaseModel], *statuses: int) -> dict[str, Any]:
 
 
 def router(prefix: str, tag: str) -> APIRouter:
-    """A router whose routes declare the problems that every route can answer with; a route's function names it."""
+    """A router whose routes declare the problems that every route can answer with; a route's function names it.
+
+    What cannot be kept (a NUL character, NaN) is refused before a route sees it.
+    """
     return APIRouter(
-        prefix=prefix, tags=[tag], responses=answers(), generate_unique_id_function=lambda route: str(route.name)
+        prefix=prefix,
+        tags=[tag],
+        responses=answers(),
+        generate_unique_id_function=lambda route: str(route.name),
+        route_class=StorableRoute,
     )

@@ -15,9 +15,8 @@ def form_pairs(raw: bytes) -> list[tuple[bytes, bytes]]:
         if piece:
             name, _, value = piece.partition(b"=")
             if b"%" in piece:
-                pairs.append((unquote_to_bytes(name), unquote_to_bytes(value)))
-            else:
-                pairs.append((name, value))
+                name, value = unquote_to_bytes(name), unquote_to_bytes(value)
+            pairs.append((name, value))
     return pairs
 
 

@@ -33,7 +33,8 @@ _SENTENCE = regex.compile(
     rf"(?:[.!?…]+{_ABBREVIATION}[\"')\]”’»]*(?={_SPACE}++(?!\p{{Ll}}))(?={_SPACE}+{_BARE})|[।॥。！？]+[”’」』）]*{_BARE})"
     rf"(?:{_SPACE}+{_BARE})?|\n\s*{_BARE}"
 )
-_WORD = regex.compile(rf"{_SPACE}+{_BARE}")
+# Scripts without spaces have their sentence ends.
+_WORD = regex.compile(rf"{_SPACE}+{_BARE}|(?<=[।॥。！？][”’」』）]*)(?![”’」』）।॥。！？\p{{M}}\u200d])")
 _LEADING = regex.compile(rf"\A(?:{_SPACE}+{_BARE})?")
 _FRACTION = regex.compile("([0-9])([¼½¾])")
 _DANGLING = regex.compile(r"[\s,;:(\-–—]+$")

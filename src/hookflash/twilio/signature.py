@@ -74,7 +74,7 @@ def verify(*, method: str, url: str, headers: Mapping[str, str], body: bytes, ke
     digest, secrets = chosen
 
     is_form = method.upper() not in ("GET", "HEAD") and _header(headers, "Content-Type").lower().startswith(FORM_TYPE)
-    fields = b"".join(name + value for name, value in sorted(set(form_pairs(body)))) if is_form else b""
+    fields = b"".join([name + value for name, value in sorted(set(form_pairs(body)))]) if is_form else b""
     if not fields:
         # No part of the body is in the signed text, so only its hash can vouch for it.
         declared = _BODY_HASH.search(url)

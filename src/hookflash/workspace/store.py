@@ -21,6 +21,15 @@ class ApiKey:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose everything is."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+
 async def create_account(db: Database, name: str) -> str:
     """A new account; its id."""
     account_id = new_id("acct")
@@ -34,6 +43,15 @@ async def accounts(db: Database) -> list[str]:
     async with db.system() as conn:
         cursor = await conn.execute("select all_accounts() as account_id")
         return [r["account_id"] for r in await cursor.fetchall()]
+
+
+async def get_account(conn: Connection) -> Account:
+    """The account of this transaction; raises NotFound when it is gone."""
+    cursor = await conn.execute("select account_id as id, name, created_at from accounts")
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such account.")
+    return Account(**row)
 
 
 async def find_key(db: Database, key_hash: bytes) -> Principal | None:
@@ -52,6 +70,17 @@ async def create_key(conn: Connection, account_id: str, name: str, scopes: froze
         (key.id, account_id, name, key.hash, sorted(scopes), now),
     )
     return key
+
+
+async def get_key(conn: Connection, key_id: str) -> ApiKey:
+    """Raises NotFound."""
+    cursor = await conn.execute(
+        "select id, name, scopes, created_at, revoked_at from api_keys where id = %s", (key_id,)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such key.")
+    return ApiKey(**(row | {"scopes": tuple(row["scopes"])}))
 
 
 async def list_keys(conn: Connection, limit: int, cursor: str | None) -> Page[ApiKey]:

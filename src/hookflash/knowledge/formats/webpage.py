@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from lxml import etree, html  # type: ignore[import-untyped]
+from lxml import etree, html
 
 from hookflash.base.errors import Invalid
 from hookflash.knowledge.document import Block, Extracted, Kind, table_rows

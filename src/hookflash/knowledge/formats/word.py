@@ -9,7 +9,7 @@ from typing import Any
 
 import docx
 from docx.opc.exceptions import PackageNotFoundError
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
 from hookflash.base.errors import Invalid, TooLarge
 from hookflash.knowledge.document import Block, Extracted, Kind, Limits, table_rows

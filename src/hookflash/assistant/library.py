@@ -1,0 +1,61 @@
+"""The knowledge of one assistant's turn: which sources it may search, at which version, and the answers kept from them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from hookflash.assistant import cost
+from hookflash.assistant.answer_cache import CachedAnswer
+from hookflash.assistant.assistant import AssistantConfig
+from hookflash.base.errors import Misconfigured
+from hookflash.conversation.turn import Turn, Usage
+from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage
+from hookflash.knowledge.source import Scope
+
+
+class Knowledge(Protocol):
+    """The knowledge of all accounts."""
+
+    async def scope(self, account_id: str, sources: Sequence[str]) -> Scope: ...
+    async def search(self, scope: Scope, question: str) -> Found | NothingFound: ...
+    async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]: ...
+    async def kept(self, account_id: str, key: str) -> bytes | None: ...
+    async def keep(self, account_id: str, key: str, answer: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What an answerer's means are made of."""
+
+    knowledge: Knowledge
+    embedder: Callable[[str], Embedder]
+
+    async def search(self, turn: Turn, question: str) -> Found | NothingFound:
+        return await self.knowledge.search(await self._scope(turn), question)
+
+    async def version(self, turn: Turn) -> str:
+        return (await self._scope(turn)).version
+
+    async def recall(self, turn: Turn, chunk_ids: tuple[int, ...]) -> tuple[Passage, ...]:
+        found = await self.knowledge.passages(await self._scope(turn), chunk_ids)
+        return tuple(found[i] for i in chunk_ids if i in found)
+
+    def embedding_cost(self, turn: Turn, question: str) -> Usage:
+        """What it consumes to embed the question."""
+        try:
+            return cost.embedding(self.embedder("minilm"), question)
+        except Misconfigured:
+            return Usage()
+
+    async def get(self, account_id: str, key: str) -> CachedAnswer | None:
+        kept = await self.knowledge.kept(account_id, key)
+        return msgspec.json.decode(kept, type=CachedAnswer) if kept else None
+
+    async def put(self, account_id: str, key: str, answer: CachedAnswer) -> None:
+        await self.knowledge.keep(account_id, key, msgspec.json.encode(answer))
+
+    async def _scope(self, turn: Turn) -> Scope:
+        config = AssistantConfig.stored(turn.session.config)
+        return await self.knowledge.scope(turn.account_id, config.sources)

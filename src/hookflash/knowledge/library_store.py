@@ -1,0 +1,68 @@
+"""The knowledge of all accounts in PostgreSQL, with its keyword indexes in memory."""
+
+from collections.abc import Callable, Sequence
+
+from hookflash.base.clock import Clock
+from hookflash.db.pool import Database
+from hookflash.knowledge import store
+from hookflash.knowledge.fusion import Ranked
+from hookflash.knowledge.keywords import KeywordIndex
+from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
+from hookflash.knowledge.search import Limits, search
+from hookflash.knowledge.shelf import Rows, Shelf
+from hookflash.knowledge.source import Scope
+
+
+class KnowledgeBase:
+    """Searches what accounts have handed in. `embedder` gives an embedder by the name that a source remembers."""
+
+    def __init__(self, db: Database, clock: Clock, embedder: Callable[[str], Embedder]) -> None:
+        self._db = db
+        self._clock = clock
+        self._embedder = embedder
+        self._shelf = Shelf(self._terms)
+
+    async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
+        """These sources (none named: all) of the account, as they are now."""
+        async with self._db.tenant(account_id) as conn:
+            return await store.scope_of(conn, account_id, sources)
+
+    async def search(self, scope: Scope, question: str, limits: Limits | None = None) -> Found | NothingFound:
+        """The passages of the scope that bear on the question."""
+        return await search(question, scope, store=self, embedder=self._embedder, limits=limits or Limits())
+
+    async def nearest(self, scope: Scope, model: str, vectors: Vector, limit: int) -> Sequence[Ranked]:
+        """Exact over small sources, through their graphs over big ones."""
+        small = [s for s, _, m, chunks in scope.sources if m == model and 0 < chunks <= store.EXACT_AT_MOST]
+        big = [s for s, _, m, chunks in scope.sources if m == model and chunks > store.EXACT_AT_MOST]
+        found: list[Ranked] = []
+        async with self._db.tenant(scope.account_id) as conn:
+            for vector in vectors:
+                ranked = await store.nearest(conn, small, model, vector, limit) if small else []
+                for source in big:
+                    ranked += await store.nearest_indexed(conn, source, model, vector, limit)
+                found.append(sorted(ranked, key=lambda scored: (-scored[1], scored[0]))[:limit])
+        return found
+
+    async def indexes(self, scope: Scope) -> Sequence[KeywordIndex]:
+        sources = [(source, version) for source, version, _, chunks in scope.sources if chunks]
+        return await self._shelf.indexes(scope.account_id, sources)
+
+    async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]:
+        allowed = {source for source, *_ in scope.sources}
+        async with self._db.tenant(scope.account_id) as conn:
+            found = await store.passages(conn, chunk_ids)
+        return {i: passage for i, passage in found.items() if passage.source_id in allowed}
+
+    async def kept(self, account_id: str, key: str) -> bytes | None:
+        """An answer that was given before."""
+        async with self._db.tenant(account_id) as conn:
+            return await store.cached_answer(conn, key)
+
+    async def keep(self, account_id: str, key: str, answer: bytes) -> None:
+        async with self._db.tenant(account_id) as conn:
+            await store.keep_answer(conn, account_id, key, answer, self._clock.now())
+
+    async def _terms(self, account_id: str, source: str) -> Rows:
+        async with self._db.tenant(account_id) as conn:
+            return await store.terms(conn, source)
