@@ -131,7 +131,7 @@ async def open_core(
         )
         blobs = make_blobs(settings)
         knowledge = KnowledgeBase(db, clock, providers.embedder)
-        library = Library(knowledge, providers.embedder)
+        library = Library(knowledge, providers.embedder, settings.embedder)
         yield Core(
             settings=settings,
             clock=clock,

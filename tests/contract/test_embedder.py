@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from hookflash.base.clock import SystemClock
 from hookflash.base.errors import Misconfigured
 from hookflash.knowledge.passage import Embedder
 from hookflash.providers import minilm
@@ -147,7 +148,7 @@ def test_the_name_tells_weights_and_arithmetic(embedder: MiniLM) -> None:
 
 
 def test_it_is_the_default_under_its_name(data_dir: Path) -> None:
-    assert isinstance(Providers({}, data_dir=data_dir).embedder("minilm"), MiniLM)
+    assert isinstance(Providers({}, clock=SystemClock(), data_dir=data_dir).embedder("minilm"), MiniLM)
 
 
 async def test_the_compiled_model_is_kept_and_used_again(embedder: MiniLM, data_dir: Path, tmp_path: Path) -> None:

@@ -185,7 +185,8 @@ def test_binaries_that_are_out_of_reach_are_copied(fresh_directory: Path) -> Non
             if folder.exists():
                 shutil.copytree(folder, closed / folder.relative_to(source.parent), symlinks=True)
         (package / "__init__.py").write_text("")
-        with started_elsewhere(fresh_directory, PYTHONPATH=str(closed)) as (process, url):
+        search = os.pathsep.join(filter(None, [str(closed), os.environ.get("PYTHONPATH")]))
+        with started_elsewhere(fresh_directory, PYTHONPATH=search) as (process, url):
             assert ask(url, "select 1") == 1
             libraries = Path(str(ask(url, "select setting from pg_config where name = 'PKGLIBDIR'")))
             process.communicate()

@@ -17,6 +17,8 @@ from hookflash.channels.integration import Integration, IntegrationSettings
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
 from hookflash.emulator.server import Emulator, Phone
+from hookflash.knowledge import store as knowledge
+from hookflash.sample import documents
 from hookflash.settings import Settings
 from hookflash.testing.wait import until
 from hookflash.wiring import Core, open_core
@@ -66,6 +68,29 @@ class TextLine:
 
         await until(quiet)
 
+    async def teach(self) -> None:
+        """Take in the documents of the sample shop."""
+        core = self.core
+        async with core.db.tenant(self.account_id) as conn:
+            source = await knowledge.create_source(
+                conn, self.account_id, name="shop", description="", kind="file", model="minilm"
+            )
+        for document in documents():
+            async with core.db.tenant(self.account_id) as conn:
+                handed_in, _ = await knowledge.put_document(
+                    conn,
+                    source,
+                    name=document.name,
+                    content_type="application/octet-stream",
+                    data=document.read_bytes(),
+                    url=None,
+                    now=core.clock.now(),
+                    queue=False,
+                )
+            indexed = await core.indexer().index(self.account_id, handed_in.id)
+            assert indexed is not None
+            assert indexed.status == "COMPLETED", (document.name, indexed.error)
+
     async def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         async with self.core.db.tenant(self.account_id) as conn:
             return await (await conn.execute(query.encode(), parameters)).fetchall()
@@ -76,13 +101,13 @@ async def text_line(
     database_url: str,
     directory: Path,
     *,
-    answer: Callable[[Turn], Awaitable[str]] = echo,
+    answer: Callable[[Turn], Awaitable[str]] | None = echo,
     sender: str = OURS,
     workers: int = 1,
     web: bool = True,
     **settings: Any,
 ) -> AsyncIterator[TextLine]:
-    """Everything running; `settings` are the integration's."""
+    """Everything running; `settings` are the integration's. `answer` None: the real assistant."""
     async with Emulator.serve(pace=0.01) as emulator, anyio.create_task_group() as tasks:
         listener_port = await _free_port()
         configured = Settings.load(
@@ -96,7 +121,7 @@ async def text_line(
                 "TWILIO_AUTH_TOKEN": emulator.auth_token.get_secret_value(),
             }
         )
-        async with open_core(configured, answer=scripted(answer)) as core:
+        async with open_core(configured, answer=scripted(answer) if answer else None) as core:
             account_id = await workspace.create_account(core.db, "Test")
             async with core.db.tenant(account_id) as conn:
                 assistant = await assistants.create(conn, account_id, AssistantConfig(name="Test", company="Acme"))

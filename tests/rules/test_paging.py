@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hookflash.base.errors import Invalid
 from hookflash.base.paging import decode_cursor, encode_cursor
 
-_PART = st.text(max_size=80) | st.integers(-(2**62), 2**62)
+_PART = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80) | st.integers(-(2**62), 2**62)
 
 
 @given(st.lists(_PART, min_size=1, max_size=4))

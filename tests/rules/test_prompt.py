@@ -8,7 +8,6 @@ from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.compose import choices, citation, composed, shortened
 from hookflash.assistant.model import Image
 from hookflash.assistant.prompt import about_tokens, fenced, limit_chars, messages, prompt_revision, system_prompt
-from hookflash.assistant.resolve import is_elliptical
 from hookflash.assistant.smalltalk import small_talk
 from hookflash.assistant.templates import KEYS, TEXTS, text
 from hookflash.conversation.turn import Exchange, LineTraits, Source
@@ -169,20 +168,6 @@ def test_small_talk_is_told_from_questions(said: str, key: str | None) -> None:
 def test_an_answer_to_our_question_is_not_small_talk(said: str) -> None:
     assert small_talk(said, asked_back=True) is None
     assert small_talk(said) == "okay"
-
-
-@pytest.mark.parametrize(
-    "said", ["And for shoes?", "what about sundays", "how much is it to send there", "y los zapatos?", "price?"]
-)
-def test_follow_ups_need_the_history(said: str) -> None:
-    assert is_elliptical(said, [Exchange("Can I return a coat?", "Within 30 days.")])
-    assert not is_elliptical(said, [])
-
-
-def test_a_question_of_its_own_does_not() -> None:
-    past = [Exchange("Can I return a coat?", "Within 30 days.")]
-    assert not is_elliptical("Do you ship parcels to Canada", past)
-    assert is_elliptical("Do you ship parcels to Canada", [Exchange("x", "Where to?")])
 
 
 def test_what_must_be_there_stays_when_the_answer_is_long() -> None:

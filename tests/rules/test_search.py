@@ -47,8 +47,7 @@ class Topics:
             await anyio.sleep_forever()
         rows = np.array([[float(topic in text.casefold()) for topic in TOPICS] for text in texts], np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        vectors: Vector = rows / np.where(lengths == 0, 1, lengths)
-        return vectors
+        return np.asarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
 
 
 @dataclass
@@ -97,10 +96,10 @@ def _scope(chunks: int = 5) -> Scope:
 
 
 async def _find(
-    question: str, store: Memory, embedder: Embedder | None = None, limits: Limits = Limits()
+    question: str, store: Memory, embedder: Embedder | None = None, limits: Limits | None = None
 ) -> Found | NothingFound:
     chosen = embedder or Topics()
-    return await search(question, _scope(), store=store, embedder=lambda _: chosen, limits=limits)
+    return await search(question, _scope(), store=store, embedder=lambda _: chosen, limits=limits or Limits())
 
 
 async def test_the_best_passage_comes_first_with_score_and_provenance() -> None:
@@ -195,8 +194,7 @@ async def test_passages_that_cannot_be_read_are_a_failure_not_an_absence() -> No
 
 async def test_a_failure_with_nothing_to_find_is_still_told() -> None:
     result = await _find("Who won the football match?", await _memory(TEXTS), Topics(failure=Unavailable("Away.")))
-    assert isinstance(result, NothingFound)
-    assert result.degraded == "embedder: Away."
+    assert result == NothingFound("no match", "embedder: Away.")
 
 
 async def test_a_chunk_that_was_deleted_meanwhile_is_not_returned() -> None:

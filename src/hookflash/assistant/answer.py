@@ -12,7 +12,7 @@ from hookflash.assistant.confidence import Answer, Clarify, Unknown, asked_last,
 from hookflash.assistant.fallback import Breakers, Chosen, ask
 from hookflash.assistant.model import ChatModel, Image, ModelReply, ModelRequest
 from hookflash.assistant.prompt import limit_chars, messages, prompt_revision, system_prompt
-from hookflash.assistant.resolve import is_elliptical, rewrite
+from hookflash.assistant.resolve import rewrite
 from hookflash.assistant.smalltalk import small_talk
 from hookflash.assistant.templates import text as template
 from hookflash.base.clock import Clock
@@ -156,11 +156,13 @@ class _Thought:
 
     async def resolve(self, models: Sequence[ChatModel], images: tuple[Image, ...]) -> bool:
         """Find the question that is meant; True when it follows something said before."""
-        follows = is_elliptical(self.words, self.turn.history)
+        resolved = self.means.follow_up(self.words, self.turn.history) if self.words else ""
+        follows = resolved != self.words
         if not follows and self.words:
             return False
-        able = [m for m in models if m.generative and (m.sees_images or self.words)]
+        self.question = resolved
         now = self.means.clock.monotonic()
+        able = [m for m in models if m.generative and (m.sees_images or self.words)]
         able = [m for m in able if self.means.breakers.of(m.name).state(now) == "closed"]
         if able:
             try:
@@ -172,9 +174,6 @@ class _Thought:
                 if reply is not None:
                     self.usage = cost.total(self.usage, reply.usage)
                     self.question = reply.answer
-                    return follows
-        if self.words:
-            self.question = self.means.follow_up(self.words, self.turn.history)
         return follows
 
     async def cache_key(self, images: tuple[Image, ...]) -> str | None:

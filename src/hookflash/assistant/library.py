@@ -27,10 +27,11 @@ class Knowledge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What an answerer's means are made of."""
+    """What an answerer's means are made of; `model` names the embedder of new sources, by which embedding is priced."""
 
     knowledge: Knowledge
     embedder: Callable[[str], Embedder]
+    model: str
 
     async def search(self, turn: Turn, question: str) -> Found | NothingFound:
         return await self.knowledge.search(await self._scope(turn), question)
@@ -45,7 +46,7 @@ class Library:
     def embedding_cost(self, turn: Turn, question: str) -> Usage:
         """What it consumes to embed the question."""
         try:
-            return cost.embedding(self.embedder("minilm"), question)
+            return cost.embedding(self.embedder(self.model), question)
         except Misconfigured:
             return Usage()
 

@@ -84,7 +84,7 @@ def terms(text: str, language: str) -> list[str]:
     `$1,299.00` is `1299`, `49,90` is `49.9`.
     """
     found: list[str] = []
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLD)
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold().translate(_FOLD)
     language = language if language in _STOP else language[:2]
     for token in _TOKEN.findall(folded):
         found.extend(_terms_of(token, language))

@@ -86,7 +86,7 @@ async def search(
         return NothingFound("empty knowledge" if scope.empty else "no match")
     failures: list[str] = []
     dense: list[Ranked] = []
-    words = _Words((), 0.0)
+    words: _Words | None = None
 
     async def by_meaning() -> None:
         dense.extend(await _by_meaning(question, scope, store, embedder, limits, failures))
@@ -98,16 +98,18 @@ async def search(
     async with anyio.create_task_group() as both:
         both.start_soon(by_meaning)
         both.start_soon(by_words)
-    candidates = fuse(dense, words.scored, limit=limits.candidates, attainable=words.most)
+    scored, most = (words.scored, words.most) if words is not None else ((), 0.0)
+    candidates = fuse(dense, scored, limit=limits.candidates, attainable=most)
     likely = [candidate for candidate in candidates if candidate.score >= limits.least_score]
     passages = await _read(likely, scope, store, limits, failures) if likely else []
     degraded = "; ".join(failures) or None
     if degraded is not None:
         log.warning("search degraded", reasons=failures)
-    chosen = _chosen(passages, limits)
-    if chosen:
-        return Found(tuple(chosen), degraded)
-    return NothingFound(f"failed: {degraded}" if degraded is not None and not candidates else "no match", degraded)
+    if passages:
+        return Found(tuple(_chosen(passages, limits)), degraded)
+    # One half that worked is enough to say that there is nothing, as long as what it found could be read.
+    failed = passages is None or (not dense and words is None)
+    return NothingFound(f"failed: {degraded}" if failed else "no match", degraded)
 
 
 async def _by_meaning(
@@ -142,10 +144,12 @@ async def _by_meaning(
     return [sorted(part, key=lambda scored: (-scored[1], scored[0]))[: limits.candidates] for part in merged]
 
 
-async def _by_words(question: str, scope: Scope, store: PassageStore, limits: Limits, failures: list[str]) -> _Words:
+async def _by_words(
+    question: str, scope: Scope, store: PassageStore, limits: Limits, failures: list[str]
+) -> _Words | None:
     indexes = await _attempt("keywords", lambda: store.indexes(scope), limits.store_seconds, failures)
     if indexes is None:
-        return _Words((), 0.0)
+        return None
     # The question is analysed in the documents' languages, since words only match what was analysed alike.
     counted: Counter[str] = Counter()
     for language in sorted({language for index in indexes for language in index.languages}):
@@ -156,11 +160,13 @@ async def _by_words(question: str, scope: Scope, store: PassageStore, limits: Li
 
 async def _read(
     candidates: Sequence[Candidate], scope: Scope, store: PassageStore, limits: Limits, failures: list[str]
-) -> list[Passage]:
-    """The best candidates as passages, without those whose chunks are gone."""
+) -> list[Passage] | None:
+    """The best candidates as passages, without those whose chunks are gone; None when they cannot be read."""
     wanted = candidates[: limits.passages * _READ_PER_WANTED]
     ids = [candidate.chunk_id for candidate in wanted]
-    found = await _attempt("passages", lambda: store.passages(scope, ids), limits.store_seconds, failures) or {}
+    found = await _attempt("passages", lambda: store.passages(scope, ids), limits.store_seconds, failures)
+    if found is None:
+        return None
     return [
         replace(found[c.chunk_id], score=c.score, dense=c.dense, keyword=c.keyword)
         for c in wanted

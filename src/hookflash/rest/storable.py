@@ -32,7 +32,7 @@ class StorableRoute(APIRoute):
             if reads_json and _is_json(request.headers.get("content-type", "")):
                 body = await request.body()
                 if body:
-                    request = _Parsed(request, parse(body))
+                    request = _Parsed(request, body, parse(body))
             return await handle(request)
 
         return checked
@@ -41,10 +41,13 @@ class StorableRoute(APIRoute):
 class _Parsed(Request):
     """A request whose JSON was read already."""
 
-    def __init__(self, request: Request, value: object) -> None:
+    def __init__(self, request: Request, body: bytes, value: object) -> None:
         super().__init__(request.scope, request.receive)
-        self._body = b"read"
+        self._read = body
         self._value = value
+
+    async def body(self) -> bytes:
+        return self._read
 
     async def json(self) -> object:
         return self._value
@@ -98,7 +101,7 @@ def is_storable(text: str) -> bool:
 
 def _is_json(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.startswith("application/") and kind.endswith("+json")
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def bounded(value: dict[str, Any]) -> dict[str, Any]:
