@@ -8,14 +8,38 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from hookflash import __version__
+from hookflash.assistant.routes import assistants
 from hookflash.base.errors import HookflashError
+from hookflash.channels.api_routes import integrations
 from hookflash.channels.routes import router as twilio_router
+from hookflash.conversation import routes as conversation
+from hookflash.conversation.journal_store import journal
 from hookflash.db.listen import Listener, Notified, Reconnected
+from hookflash.handoff.routes import tickets
+from hookflash.knowledge import routes as knowledge
 from hookflash.rest.application import new_application
 from hookflash.rest.auth import Doorkeeper, Principal
+from hookflash.rest.caller import Office
 from hookflash.rest.limits import Buckets
 from hookflash.wiring import Core
+from hookflash.workspace import routes as workspace_routes
 from hookflash.workspace import store as workspace
+
+ROUTERS = (
+    workspace_routes.account,
+    workspace_routes.keys,
+    assistants,
+    integrations,
+    knowledge.sources,
+    knowledge.documents,
+    knowledge.search,
+    conversation.contacts,
+    conversation.sessions,
+    conversation.messages,
+    conversation.turns,
+    tickets,
+    conversation.journal,
+)
 
 
 def create_app(core: Core) -> FastAPI:
@@ -44,9 +68,19 @@ def create_app(core: Core) -> FastAPI:
         larger_bodies={"/v1/sources/": core.settings.max_upload_bytes + 1_000_000},
         lifespan=lifespan,
     )
+    settings = core.settings
     app.state.core = core
     app.state.webhooks = webhooks
+    app.state.office = Office(core.db, core.clock, journal)
+    app.state.integrations = core.integrations
+    app.state.public_url = settings.public_url
+    app.state.models = settings.model_names
+    app.state.shelves = knowledge.Shelves(
+        core.library, core.providers.embedder, settings.embedder, settings.max_upload_bytes
+    )
     app.include_router(twilio_router)
+    for router in ROUTERS:
+        app.include_router(router)
 
     @app.get("/healthz", include_in_schema=False)
     async def alive() -> dict[str, str]:

@@ -245,7 +245,9 @@ async def update_integration(
             changes["credentials"] = body.credentials and body.credentials.kept()
             told["credentials"] = "replaced" if body.credentials else "removed"
         if before.is_service and "messaging_service_sid" in changes:
-            raise Invalid("The sender of this integration is a Messaging Service itself.", field="messaging_service_sid")
+            raise Invalid(
+                "The sender of this integration is a Messaging Service itself.", field="messaging_service_sid"
+            )
         changed = await store.update(conn, integration_id, caller.now(), **changes)
         await caller.record(conn, "integration.updated", integration_id, changes=told)
     return _shown(changed, _public_url(request))

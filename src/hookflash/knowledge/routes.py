@@ -13,7 +13,7 @@ from hookflash.base.paging import Page
 from hookflash.db.pool import Connection
 from hookflash.knowledge import store
 from hookflash.knowledge.extract import CONTENT_TYPES
-from hookflash.knowledge.library import Library
+from hookflash.knowledge.library_store import Library
 from hookflash.knowledge.passage import Embedder, Found
 from hookflash.knowledge.search import MAX_QUESTION
 from hookflash.knowledge.source import ChunkRow, Document
@@ -291,9 +291,7 @@ async def delete_source(source_id: SourceId, caller: Writing) -> None:
 
 
 @sources.get("/{source_id}/documents", **listed(ShownDocument, 404))
-async def list_documents(
-    source_id: SourceId, asked: ListAsked, caller: Reading
-) -> Listing[ShownDocument] | Response:
+async def list_documents(source_id: SourceId, asked: ListAsked, caller: Reading) -> Listing[ShownDocument] | Response:
     """The documents of a source, oldest first."""
 
     async def read(conn: Connection, limit: int, cursor: str | None) -> Page[Document]:
@@ -372,9 +370,7 @@ async def delete_document(document_id: DocumentId, caller: Writing) -> None:
 
 
 @documents.get("/{document_id}/chunks", **listed(ShownChunk, 404))
-async def list_chunks(
-    document_id: DocumentId, asked: ListAsked, caller: Reading
-) -> Listing[ShownChunk] | Response:
+async def list_chunks(document_id: DocumentId, asked: ListAsked, caller: Reading) -> Listing[ShownChunk] | Response:
     """The pieces that a document was cut into, in its order."""
 
     async def read(conn: Connection, limit: int, cursor: str | None) -> Page[ChunkRow]:

@@ -58,9 +58,7 @@ class Caller:
         body = {"by": self.principal.key_id, **details}
         await self.office.journal(conn, self.account_id, kind, subject, contact_id, body, self.now())
 
-    async def list(
-        self, asked: ListQuery, read: ReadPage[T], show: Callable[[T], Shown]
-    ) -> Listing[Shown] | Response:
+    async def list(self, asked: ListQuery, read: ReadPage[T], show: Callable[[T], Shown]) -> Listing[Shown] | Response:
         """Answer a list route; each page is a transaction of its own."""
 
         async def fetch(limit: int, cursor: str | None) -> Page[T]:

@@ -1,0 +1,124 @@
+"""Running the roles in this process: the web role on its port, the worker role, and the way both end."""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
+
+import anyio
+import anyio.abc
+import structlog
+import uvicorn
+
+from hookflash.asgi import create_app
+from hookflash.base.errors import Misconfigured
+from hookflash.base.tasks import bare_error
+from hookflash.wiring import Core
+from hookflash.worker import DRAIN_SECONDS, WorkerRole
+
+log = structlog.get_logger()
+
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own hands on the signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def port_of(host: str, port: int, mend: str) -> Iterator[socket.socket]:
+    """A socket on this port; raises Misconfigured when it is taken, with `mend` for a hint."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise Misconfigured(f"Port {port} of {host} cannot be used: {error.strerror}.", hint=mend) from None
+        yield listener
+
+
+@asynccontextmanager
+async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
+    """The web role while the block runs; at its end it takes no new requests and finishes those in hand."""
+    config = uvicorn.Config(
+        create_app(core),
+        http="httptools" if find_spec("httptools") else "h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # Whose forwarded headers count is decided where signatures are checked.
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+    server = _Server(config)
+    ended = anyio.Event()
+
+    async def serve() -> None:
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            ended.set()
+
+    with bare_error():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve)
+            while not server.started and not ended.is_set():
+                await anyio.sleep(0.005)
+            if not server.started:
+                raise Misconfigured("The web server did not start.", hint="see the log above")
+            try:
+                yield
+            finally:
+                server.should_exit = True
+                with anyio.CancelScope(shield=True):
+                    await ended.wait()
+
+
+@asynccontextmanager
+async def worker(core: Core, *, drain: float = DRAIN_SECONDS) -> AsyncIterator[None]:
+    """The worker role while the block runs; at its end it finishes the lanes in hand, within `drain` seconds."""
+    role = WorkerRole(core)
+    ended = anyio.Event()
+
+    async def work(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+        try:
+            await role.run(task_status=task_status)
+        finally:
+            ended.set()
+
+    with bare_error():
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(work)
+            try:
+                yield
+            finally:
+                role.stop()
+                with anyio.CancelScope(shield=True), anyio.move_on_after(drain) as patience:
+                    await ended.wait()
+                if patience.cancelled_caught:
+                    log.warning("lanes in hand are left to another worker", waited_seconds=drain)
+                tasks.cancel_scope.cancel()
+
+
+async def until_told_to_stop() -> None:
+    """Return at SIGINT or SIGTERM. A second one ends the process at once."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping", signal=signal.Signals(number).name)
+            break
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _at_once)
+
+
+def _at_once(number: int, frame: object) -> None:
+    os._exit(128 + number)
