@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import anyio
@@ -77,12 +78,12 @@ def chat_model(_: ProviderConfig) -> Script:
 
 
 def _plug_in(directory: Path) -> str:
-    """A folder for the module path in which the entry point of `scripted` is found."""
+    """The module path, with a folder in which the entry point of `scripted` is found."""
     metadata = directory / "plugin" / "stage-0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stage\nVersion: 0\n")
     (metadata / "entry_points.txt").write_text("[hookflash.models]\nscripted = stage:chat_model\n")
-    return str(metadata.parent)
+    return os.pathsep.join(filter(None, (str(metadata.parent), os.environ.get("PYTHONPATH"))))
 
 
 async def _web(settings: Settings) -> None:
@@ -287,8 +288,7 @@ class _Connection(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
 
     def request(self, data: bytes) -> "asyncio.Future[int]":
         assert self.transport is not None
@@ -339,13 +339,16 @@ class Crowd:
         lines.append("Content-Type: application/x-www-form-urlencoded; charset=utf-8")
         lines += [f"{name}: {value}" for name, value in sign(url, self._token, form=form).items()]
         lines += ["User-Agent: TwilioProxy/1.1", f"I-Twilio-Idempotency-Token: {self._texts:x}", "Accept: */*"]
-        connection = self._free.pop() if self._free else await self._connect()
+        connection = await self._connection()
         status = await connection.request("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        if connection.transport is not None:
-            self._free.append(connection)
+        self._free.append(connection)
         return status
 
-    async def _connect(self) -> _Connection:
+    async def _connection(self) -> _Connection:
+        while self._free:
+            connection = self._free.pop()
+            if connection.transport is not None:
+                return connection
         _, connection = await asyncio.get_running_loop().create_connection(_Connection, self._host, self._port)
         return connection
 
@@ -423,8 +426,7 @@ class _Line(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._read += data

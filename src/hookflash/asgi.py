@@ -76,7 +76,7 @@ def create_app(core: Core) -> FastAPI:
     app.state.public_url = settings.public_url
     app.state.models = settings.model_names
     app.state.shelves = knowledge.Shelves(
-        core.library, core.providers.embedder, settings.embedder, settings.max_upload_bytes
+        core.knowledge, core.providers.embedder, settings.embedder, settings.max_upload_bytes
     )
     app.include_router(twilio_router)
     for router in ROUTERS:

@@ -10,6 +10,7 @@ HookflashError                  what went wrong, for the reader; `retryable` say
 ├── TooMany                     over a limit on rate or number                                            429
 ├── Unavailable                 a dependency does not answer; retryable                                   503
 ├── Misconfigured               a setting is missing or wrong; says which and how to mend it
+├── MigrationFailed             a change of the database's schema could not be applied
 ├── Fenced                      our lane was taken over: everything done since must be dropped
 ├── ModelFailed                 a language model refused or failed
 └── TwilioFailed                Twilio refused a request; carries its code
@@ -91,6 +92,10 @@ class Unavailable(HookflashError):
 
 class Misconfigured(HookflashError):
     """A setting is missing or wrong."""
+
+
+class MigrationFailed(HookflashError):
+    """A revision could not be applied; the revisions before it are in place, nothing of it is."""
 
 
 class Fenced(HookflashError):

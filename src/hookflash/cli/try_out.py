@@ -33,9 +33,9 @@ async def integration_of(core: Core, account_id: str, sender: str) -> Integratio
         async with core.db.tenant(account_id) as conn:
             page = await core.integrations.page(conn, 100, cursor)
         found = next((each for each in page.items if each.sender == sender), None)
-        if found or page.next is None:
+        if found or page.cursor is None:
             return found
-        cursor = page.next
+        cursor = page.cursor
 
 
 async def open_shop(

@@ -177,8 +177,9 @@ async def list_contacts(conn: Connection, limit: int, cursor: str | None, addres
     """Oldest first; with `address`, the one contact that has it."""
     if address is None:
         return await _page(conn, _CONTACT, "id", {}, limit, cursor, _contact)
-    has_it = f"select * from ({_CONTACT} where c.id = (select contact_id from contact_addresses where address = %(address)s)) c"
-    found = await conn.execute(has_it.encode(), {"address": address})
+    found = await conn.execute(
+        f"{_CONTACT} where c.id = (select contact_id from contact_addresses where address = %s)".encode(), (address,)
+    )
     return Page([_contact(row) for row in await found.fetchall()], None)
 
 

@@ -13,9 +13,9 @@ from hookflash.base.paging import Page
 from hookflash.db.pool import Connection
 from hookflash.knowledge import store
 from hookflash.knowledge.extract import CONTENT_TYPES
-from hookflash.knowledge.library_store import Library
+from hookflash.knowledge.library_store import KnowledgeBase
 from hookflash.knowledge.passage import Embedder, Found
-from hookflash.knowledge.search import MAX_QUESTION
+from hookflash.knowledge.search import MAX_QUESTION, Limits
 from hookflash.knowledge.source import ChunkRow, Document
 from hookflash.rest.caller import Caller, allowed
 from hookflash.rest.problems import answers
@@ -31,6 +31,7 @@ Reading = Annotated[Caller, allowed("knowledge:read")]
 Writing = Annotated[Caller, allowed("knowledge:write")]
 MAX_NAME = 300
 MAX_TEXT = 500_000
+TOKENS_PER_PASSAGE = 250
 
 _FILE: dict[str, Any] = {
     "requestBody": {
@@ -49,7 +50,7 @@ _FILE: dict[str, Any] = {
 class Shelves:
     """What the routes of knowledge need besides the database; it lies in `app.state.shelves`."""
 
-    library: Library
+    knowledge: KnowledgeBase
     embedder: Callable[[str], Embedder]
     default_embedder: str
     max_upload_bytes: int
@@ -186,7 +187,7 @@ class Question(BaseModel):
     sources: list[Annotated[str, Field(max_length=64)]] = Field(
         [], max_length=100, description="Where to look; nothing given: in all sources."
     )
-    limit: int = Field(4, ge=1, le=4, description="Most passages.")
+    limit: int = Field(4, ge=1, le=20, description="Most passages.")
 
 
 class ShownPassage(BaseModel):
@@ -384,12 +385,14 @@ async def list_chunks(document_id: DocumentId, asked: ListAsked, caller: Reading
 async def search_knowledge(body: Question, request: Request, caller: Reading) -> Outcome:
     """The passages that bear on a question, as an assistant would be given them."""
     wanted = tuple(dict.fromkeys(body.sources))
-    async with caller.transaction() as conn:
-        unknown = sorted(set(wanted) - await store.known_sources(conn, wanted))
+    knowledge = _shelves(request).knowledge
+    scope = await knowledge.scope(caller.account_id, wanted)
+    unknown = sorted(set(wanted) - {source for source, *_ in scope.sources})
     if unknown:
         raise Invalid(f"There is no such source: {', '.join(unknown)}.", field="sources")
-    found = await _shelves(request).library.search(caller.account_id, wanted, body.question)
+    limits = Limits(passages=body.limit, tokens=TOKENS_PER_PASSAGE * body.limit)
+    found = await knowledge.search(scope, body.question, limits)
     if isinstance(found, Found):
-        passages = [ShownPassage.model_validate(p, from_attributes=True) for p in found.passages[: body.limit]]
+        passages = [ShownPassage.model_validate(p, from_attributes=True) for p in found.passages]
         return PassagesFound(passages=passages, degraded=found.degraded)
     return NothingWasFound(why=found.why, degraded=found.degraded)

@@ -8,12 +8,8 @@ from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
-from hookflash.base.errors import HookflashError
+from hookflash.base.errors import MigrationFailed
 from hookflash.db.migrate import VERSIONS
-
-
-class MigrationFailed(HookflashError):
-    """A revision could not be applied; the revisions before it are in place, nothing of it is."""
 
 
 def upgrade(url: str) -> list[str]:

@@ -1,0 +1,73 @@
+"""SQL of what came of one text: the turn that answered it, and whether anything is still on its way."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hookflash.db.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A turn as it was recorded; `record` has its sources, stages, segments and verdicts (see channels.think)."""
+
+    id: str
+    said: str
+    question: str | None
+    answered: str
+    kind: str
+    confidence: float | None
+    model: str | None
+    language: str | None
+    record: dict[str, Any]
+    cost_micros: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an inbound text. `settled` when nothing more will happen by itself."""
+
+    state: str
+    why: str | None
+    settled: bool
+    turn: Taken | None
+
+
+async def fate_of(conn: Connection, sid: str) -> Fate | None:
+    """The fate of the text with this MessageSid; None when it has not arrived."""
+    cursor = await conn.execute(
+        "select m.state, m.why, m.turn_id, exists (select from messages o where o.contact_id = m.contact_id"
+        "   and (o.direction = 'out' and o.state in ('waiting', 'posting')"
+        "        or o.direction = 'in' and o.state = 'unanswered')) as busy"
+        " from messages m where m.sid = %s and m.direction = 'in'",
+        (sid,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    turn = None
+    if row["turn_id"] is not None:
+        cursor = await conn.execute(
+            "select id, said, question, answered, kind, confidence, model, language, record, cost_micros, at from turns"
+            " where id = %s",
+            (row["turn_id"],),
+        )
+        found = await cursor.fetchone()
+        turn = Taken(**found) if found else None
+    return Fate(row["state"], row["why"], not row["busy"], turn)
+
+
+async def headings_of(conn: Connection, chunk_ids: list[int]) -> dict[int, tuple[str, ...]]:
+    """Under which headings chunks stand."""
+    cursor = await conn.execute("select id, headings from chunks where id = any(%s)", (chunk_ids,))
+    return {row["id"]: tuple(row["headings"]) for row in await cursor.fetchall()}
+
+
+async def real_numbers(conn: Connection) -> int:
+    """Enabled integrations that are not the emulator's."""
+    cursor = await conn.execute(
+        "select count(*)::int as n from integrations where not disabled and not (meta ? 'emulator')"
+    )
+    row = await cursor.fetchone()
+    return int(row["n"]) if row else 0
