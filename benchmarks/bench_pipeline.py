@@ -88,6 +88,11 @@ async def measured(
         used = meter.read()
         answered, acknowledged = list(talk.answered), list(talk.acknowledged)
         tasks.cancel_scope.cancel()
+    if os.environ.get("DBG"):
+        print(len(answered), used, file=sys.stderr)
+        async with place.core.db.tenant(place.account_id) as conn:
+            for q in ("select direction,state,why,count(*) from messages group by 1,2,3", "select * from lanes where worker is not null or due_at is not null limit 3", "select kind,model,record->'stages' from turns order by at desc limit 3"):
+                print(await (await conn.execute(q)).fetchall(), file=sys.stderr)
     wall, others = used.pop("wall"), used.pop("others")
     each = {f"{name}_ms": value * 1000 / len(answered) for name, value in used.items()}
     return {
@@ -140,7 +145,7 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         twilio = await stack.enter_async_context(FakeTwilio(talk.told).serving())
         place = await stack.enter_async_context(
-            stage(twilio_url=twilio.url, burst_ms=0, messages_per_minute=600, contact_day_usd=1000.0)
+            stage(twilio_url=twilio.url, burst_ms=0, messages_per_minute=600, account_day_usd=1_000_000.0)
         )
         web = await stack.enter_async_context(place.role("web"))
         worker = await stack.enter_async_context(place.role("worker"))

@@ -7,6 +7,7 @@ Everything is on this machine's loopback. Processor time is read from /proc, so 
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ import anyio
 import anyio.abc
 import numpy as np
 import psycopg
+import structlog
 import uvicorn
 import uvloop
 
@@ -69,7 +71,9 @@ class Script:
 
     async def reply(self, request: ModelRequest, stream: Stream) -> ModelReply:
         await anyio.sleep(self.delay)
-        return ModelReply(request.passages[0].text[:120], 0.9, (1,), self.name, Usage(600, 40, model_micros=110))
+        # Without passages a follow-up is to be made into a question.
+        text = request.passages[0].text[:120] if request.passages else request.question
+        return ModelReply(text, 0.9, (1,), self.name, Usage(600, 40, model_micros=110))
 
 
 def chat_model(_: ProviderConfig) -> Script:
@@ -399,7 +403,7 @@ class FakeTwilio:
             return _http(200, b'{"messages": [], "next_page_uri": null, "uri": "/"}')
         form = dict(parse_qsl(body.decode()))
         self.messages += 1
-        sent = Sent(f"SM{self.messages:032X}", form["To"], form["Body"], form.get("StatusCallback", ""))
+        sent = Sent(f"SMa{self.messages:031x}", form["To"], form["Body"], form.get("StatusCallback", ""))
         self.told(sent)
         fields = {
             "sid": sent.sid, "account_sid": ACCOUNT_SID, "status": "queued", "direction": "outbound-api",
@@ -469,9 +473,10 @@ def _machine_busy() -> float:
 
 
 def _used(pid: int) -> float:
-    """With ended children that were waited for, and with all living ones."""
+    """With its children, ended and living (not so for the process that measures: its children are measured)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / _TICKS + sum(_own(child) for child in children(pid))
+    ended = sum(map(int, fields[13:15])) / _TICKS
+    return _own(pid) + (0.0 if pid == os.getpid() else ended + sum(map(_own, children(pid))))
 
 
 def _own(pid: int) -> float:
@@ -522,5 +527,9 @@ async def _coroutine(main: Callable[[], Awaitable[None]]) -> None:
 
 if __name__ == "__main__":
     role = {"web": _web, "worker": _worker, "plain": _plain}[sys.argv[1]]
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     own = {k: v for k, v in os.environ.items() if not k.startswith("STAGE_")}
     run(lambda: role(Settings.load(own)))

@@ -11,6 +11,7 @@ from hookflash import __version__
 from hookflash.assistant.routes import assistants
 from hookflash.base.errors import HookflashError
 from hookflash.channels.api_routes import integrations
+from hookflash.channels.check import NONCE_HEADER
 from hookflash.channels.routes import router as twilio_router
 from hookflash.conversation import routes as conversation
 from hookflash.conversation.journal_store import journal
@@ -83,8 +84,10 @@ def create_app(core: Core) -> FastAPI:
         app.include_router(router)
 
     @app.get("/healthz", include_in_schema=False)
-    async def alive() -> dict[str, str]:
-        return {"status": "alive"}
+    async def alive(request: Request) -> dict[str, str]:
+        """With a nonce (`hookflash doctor`) also that nonce, and the scheme and host that the request seems to have."""
+        nonce = request.headers.get(NONCE_HEADER)
+        return {"status": "alive"} | ({"nonce": nonce[:64], "seen": webhooks.origin_of(request)} if nonce else {})
 
     @app.get("/readyz", include_in_schema=False)
     async def ready() -> Response:

@@ -33,7 +33,7 @@ BEHIND_DOORS = (
 
 # Who may speak HTTP to others.
 CALLER_ROOMS = {"providers", "emulator", "testing", "cli"}
-CALLER_FILES = {"twilio/client.py"}
+CALLER_FILES = {"cli/knock.py", "twilio/client.py"}
 HTTP_CLIENTS = (
     "httpx2",
     "httpx",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
+from psycopg.errors import ForeignKeyViolation, RestrictViolation, UniqueViolation
 from psycopg.types.json import Jsonb
 
 from hookflash.assistant.assistant import AssistantConfig
@@ -125,7 +125,7 @@ async def delete(conn: Connection, assistant_id: str) -> None:
     await get(conn, assistant_id)
     try:
         await conn.execute("delete from assistants where id = %s", (assistant_id,))
-    except ForeignKeyViolation:
+    except (ForeignKeyViolation, RestrictViolation):
         raise Conflict(
             "An integration uses this assistant.", hint="join the integration to another one first"
         ) from None

@@ -21,8 +21,8 @@ from hookflash.twilio.resources import SentMessage
 log = structlog.get_logger()
 
 OVERLAP = timedelta(minutes=15)
-REACH_BACK = timedelta(days=2)
-LISTED_AT_MOST = 5_000
+REACH_BACK = timedelta(days=30)
+LISTED_AT_MOST = 50_000
 
 
 class BackfillStore(Protocol):
@@ -47,7 +47,9 @@ class Backfill:
         Raises TwilioFailed when the list cannot be read: the next run covers the same time again.
         """
         started = self.clock.now()
-        since = max((integration.backfilled_to or integration.created_at) - OVERLAP, started - REACH_BACK)
+        # What came before the integration was there is not ours to answer; Twilio tells whole seconds.
+        begun = integration.created_at - timedelta(seconds=10)
+        since = max(begun, (integration.backfilled_to or begun) - OVERLAP, started - REACH_BACK)
         listed = await self._listed(integration, since)
         unseen = await self.store.unseen(integration.account_id, [m.sid for m in listed])
         missing = [m for m in listed if m.sid in unseen]
@@ -70,6 +72,8 @@ class Backfill:
         for number in numbers:
             async for m in account.messages(to=number, sent_after=since - timedelta(days=1), limit=LISTED_AT_MOST):
                 at = m.sent_at or m.created_at
+                if at is not None and at < since - OVERLAP:
+                    break
                 if m.direction == "inbound" and (at is None or at >= since):
                     found[m.sid] = m
         # Twilio lists the newest first and tells whole seconds: within one, the list's own order counts.

@@ -158,7 +158,7 @@ def heeded(code: int) -> Refused | None:
     if advice.treatment is Treatment.OPTED_OUT:
         return Refused(code, advice.sentence, opted_out=True)
     if advice.treatment is Treatment.MARK_CONTACT:
-        return Refused(code, advice.sentence, unreachable=True)
+        return Refused(code, advice.sentence, unreachable=True, tries=advice.tries)
     if advice.treatment is Treatment.STOP_SENDER:
         return Refused(code, advice.sentence, stop_sender=True)
     return None

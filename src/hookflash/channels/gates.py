@@ -6,8 +6,9 @@ from hookflash.conversation.intake import Arrival, IntakeGate, Rules, Standing
 from hookflash.conversation.turn import Pass, Reply, Silence, Verdict
 
 LOOP_SAME = 4
-LOOP_RHYTHM = 12
+LOOP_QUICK = 6
 LOOP_WINDOW = 300.0
+REMEMBERED_CHARS = 200
 
 
 def known(arrival: Arrival, standing: Standing, rules: Rules, now: datetime) -> Verdict:
@@ -31,7 +32,12 @@ def not_opted_out(arrival: Arrival, standing: Standing, rules: Rules, now: datet
     if arrival.word is not None:
         if arrival.vendor_answers:
             return Silence(f"{arrival.word} keyword; Twilio has answered it")
-        return Reply(rules.texts[arrival.word], f"{arrival.word} keyword")
+        if arrival.word == "stop" and standing.opted_out:
+            return Silence("stop keyword again; it was confirmed before")
+        too_many = within_rate(arrival, standing, rules, now)
+        return (
+            too_many if isinstance(too_many, Silence) else Reply(rules.texts[arrival.word], f"{arrival.word} keyword")
+        )
     return Silence("the sender has opted out") if standing.opted_out else Pass()
 
 
@@ -56,23 +62,28 @@ def within_spend(arrival: Arrival, standing: Standing, rules: Rules, now: dateti
 def no_loop(arrival: Arrival, standing: Standing, rules: Rules, now: datetime) -> Verdict:
     """Two machines talking: the same words again and again, or answers that come faster than a person types."""
     recent = [p for p in standing.recent if p.age <= LOOP_WINDOW]
-    said = [p for p in recent if p.direction == "in"]
-    words = " ".join(arrival.text.casefold().split())
-    same = sum(" ".join(p.text.casefold().split()) == words for p in said)
+    words = _words(arrival.text)
+    same = sum(_words(p.text) == words for p in recent if p.direction == "in")
     if words and same >= LOOP_SAME - 1:
         return Silence("the same words over and over: two machines may be talking")
+    # How many of our messages in a row were answered so fast, back to the first that was not: a person pauses.
     quick = 0
     follows: float | None = 0.0
     for past in recent:
         if past.direction == "in":
             follows = past.age
         elif follows is not None:
-            if past.age - follows <= 2.0:
-                quick += 1
+            if past.age - follows > 2.0:
+                break
+            quick += 1
             follows = None
-    if quick >= LOOP_RHYTHM / 2 and len(said) >= LOOP_RHYTHM / 2:
+    if quick >= LOOP_QUICK:
         return Silence("answers within two seconds, again and again: two machines may be talking")
     return Pass()
+
+
+def _words(text: str) -> str:
+    return " ".join(text[:REMEMBERED_CHARS].casefold().split())
 
 
 def fresh(arrival: Arrival, standing: Standing, rules: Rules, now: datetime) -> Verdict:

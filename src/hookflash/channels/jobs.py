@@ -8,7 +8,7 @@ import anyio
 import structlog
 
 from hookflash.base.clock import Clock
-from hookflash.base.errors import TwilioFailed, Unavailable
+from hookflash.base.errors import HookflashError, Unavailable
 from hookflash.channels.accept import Judge
 from hookflash.channels.backfill import Backfill
 from hookflash.channels.integration import Integration
@@ -42,9 +42,15 @@ class Desk:
         self, integration: Integration, arrival: Arrival, judge: Judge
     ) -> tuple[str | None, Taken | None, Decided]:
         now = self.clock.now()
+        settings = integration.settings
         async with self.db.tenant(integration.account_id) as conn:
             standing = await intake_store.standing(
-                conn, arrival, integration.opt_out_scope, integration.settings.session_duration_ms, now
+                conn,
+                arrival,
+                integration.opt_out_scope,
+                settings.session_duration_ms,
+                settings.messages_per_minute,
+                now,
             )
             judged, taken, verdicts = judge(standing)
             if taken is None:
@@ -175,14 +181,17 @@ async def backfill_all(db: Database, integrations: Integrations, backfill: Backf
     """Compare every active integration's list at Twilio with ours; how many messages were missing."""
     found = 0
     for integration_id, account_id in await integrations.active(db):
-        async with db.tenant(account_id) as conn:
-            integration = await integrations.get_or_none(conn, integration_id)
-        if integration is None or integration.credentials.account_sid is None:
-            continue
         try:
+            async with db.tenant(account_id) as conn:
+                integration = await integrations.get_or_none(conn, integration_id)
+            if integration is None or integration.credentials.account_sid is None:
+                continue
             found += await backfill.run(integration)
-        except TwilioFailed as error:
-            log.warning("back-fill failed", integration=integration_id, code=error.code, reason=error.message)
+        except Unavailable:
+            raise
+        except HookflashError as error:
+            # One integration that cannot be read must not keep the others from being compared.
+            log.warning("back-fill failed", integration=integration_id, reason=error.message)
     return found
 
 

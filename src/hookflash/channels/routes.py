@@ -20,6 +20,7 @@ from hookflash.channels.store import Integrations
 from hookflash.conversation import outbox_store
 from hookflash.db.pool import Database
 from hookflash.twilio import messaging, twiml
+from hookflash.twilio.errors import treatment
 from hookflash.twilio.form import parse_form
 from hookflash.twilio.messaging import Status, StatusUpdate
 from hookflash.twilio.signature import Refused, WebhookKeys, public_url, verify
@@ -59,6 +60,12 @@ class Webhooks:
             scheme=request.url.scheme,
             trusted=_within(peer, self.trusted),
         )
+
+    def origin_of(self, request: Request) -> str:
+        """Scheme and host as the request tells them, whatever the public address is set to."""
+        peer = request.client.host if request.client else ""
+        trusted = _within(peer, self.trusted)
+        return public_url(None, b"", b"", request.headers, scheme=request.url.scheme, trusted=trusted)
 
     async def admit(self, request: Request, integration_id: str) -> tuple[Integration, dict[str, list[str]]]:
         """The integration and the form of a request that Twilio signed; everything else is refused."""
@@ -134,11 +141,12 @@ async def status(integration_id: str, request: Request, here: Here) -> Response:
 
 
 async def _apply(here: Webhooks, integration: Integration, told: StatusUpdate, message_id: str | None) -> None:
+    reason = told.error_message or (treatment(told.error_code).sentence if told.error_code else None)
     async with here.db.tenant(integration.account_id) as conn:
         state = await outbox_store.apply_status(
             conn,
             integration.account_id,
-            outbox_store.Status(message_id, told.sid, told.status, told.error_code, told.error_message),
+            outbox_store.Status(message_id, told.sid, told.status, told.error_code, reason),
             advance,
             heeded,
             integration.opt_out_scope,

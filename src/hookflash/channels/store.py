@@ -92,7 +92,7 @@ class Integrations:
         wanted = meta or {}
         rows = await (
             await conn.execute(
-                f"select {_COLUMNS} where i.id > %s and not exists"
+                f"select {_COLUMNS} where i.id > %s and not exists"  # noqa: S608
                 " (select from unnest(%s::text[], %s::text[]) w (key, value) where i.meta ->> w.key is distinct from w.value)"
                 " order by i.id limit %s",
                 (after, list(wanted), list(wanted.values()), limit + 1),

@@ -36,8 +36,8 @@ COMMANDS = {
 
 _HELP = """Hookflash answers the texts that customers send to your Twilio numbers, from your own documents.
 
-Exit codes: 0 all went well, 1 something failed, 2 wrong usage, 3 a setting is missing or wrong, 4 something cannot be
-reached."""
+Exit codes: 0 all went well, 1 something failed, 2 wrong usage,
+3 a setting is missing or wrong, 4 something cannot be reached."""
 
 
 class _Commands(TyperGroup):

@@ -29,7 +29,11 @@ def exit_code(error: BaseException) -> int:
 
 def sentence(error: BaseException) -> tuple[str, str | None] | None:
     """The plain sentence and the hint of an expected failure; None for a defect, which deserves its traceback."""
-    match _single(error):
+    error = _single(error)
+    # What PostgreSQL says outside of the pool; its driver is not imported for this.
+    if getattr(error, "sqlstate", None) == "53100":
+        return "The disk that holds the database is full.", "free some space there, and try again"
+    match error:
         case HookflashError() as known:
             return known.message, known.hint
         case KeyboardInterrupt():
@@ -37,8 +41,6 @@ def sentence(error: BaseException) -> tuple[str, str | None] | None:
         case OSError(errno=number) as full if number in (errno.ENOSPC, errno.EDQUOT):
             place = f" ({full.filename})" if full.filename else ""
             return f"The disk is full{place}.", "free some space, or set HOOKFLASH_DATA_DIR to another disk"
-        case BaseException(sqlstate="53100"):
-            return "The disk that holds the database is full.", "free some space there, and try again"
         case PermissionError(filename=name) if name:
             return f"{name} may not be read or written by this user.", "set HOOKFLASH_DATA_DIR, or mend its permissions"
     return None

@@ -30,7 +30,9 @@ def configure_logs(level: str, form: str, stream: TextIO | None = None) -> None:
     render = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=_colourful(stream or sys.stderr), exception_formatter=structlog.dev.plain_traceback)
+        else structlog.dev.ConsoleRenderer(
+            colors=_colourful(stream or sys.stderr), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -48,7 +50,17 @@ def configure_logs(level: str, form: str, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(shown)
     # Others tell addresses, bodies and SQL when they chatter.
-    for name in ("uvicorn", "procrastinate", "alembic", "twilio", "openai", "anthropic", "httpx2", "psycopg", "asyncio"):
+    for name in (
+        "uvicorn",
+        "procrastinate",
+        "alembic",
+        "twilio",
+        "openai",
+        "anthropic",
+        "httpx2",
+        "psycopg",
+        "asyncio",
+    ):
         logging.getLogger(name).setLevel(max(shown, logging.WARNING))
 
 

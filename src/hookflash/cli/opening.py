@@ -48,4 +48,3 @@ async def account_meant(core: Core, wanted: str | None) -> str:
     if len(known) > 1:
         raise Invalid(f"There are {len(known)} accounts: say which one.", hint="add --account; hookflash accounts list")
     return known[0]
-

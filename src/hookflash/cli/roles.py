@@ -24,7 +24,15 @@ _BACKLOG = 2048
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own hands on the signals."""
+    """uvicorn without its own hands on the signals; `up` is set when it answers, or when it has ended."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -67,13 +75,13 @@ async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
         try:
             await server.serve(sockets=[listener])
         finally:
+            server.up.set()
             ended.set()
 
     with bare_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(serve)
-            while not server.started and not ended.is_set():
-                await anyio.sleep(0.005)
+            await server.up.wait()
             if not server.started:
                 raise Misconfigured("The web server did not start.", hint="see the log above")
             try:
@@ -122,3 +130,23 @@ async def until_told_to_stop() -> None:
 
 def _at_once(number: int, frame: object) -> None:
     os._exit(128 + number)
+
+
+@asynccontextmanager
+async def ended_by_signal() -> AsyncIterator[None]:
+    """A block that SIGINT and SIGTERM end in order, as KeyboardInterrupt after all its own endings."""
+    told = False
+
+    async def listen(scope: anyio.CancelScope) -> None:
+        nonlocal told
+        await until_told_to_stop()
+        told = True
+        scope.cancel()
+
+    with bare_error():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen, tasks.cancel_scope)
+            yield
+            tasks.cancel_scope.cancel()
+    if told:
+        raise KeyboardInterrupt

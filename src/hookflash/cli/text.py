@@ -14,7 +14,8 @@ from hookflash.cli import screen
 from hookflash.cli.opening import read_settings, run
 from hookflash.cli.phone import Exchange, PhoneLine, Reply
 from hookflash.cli.running import Running
-from hookflash.cli.turn_view import facts, passage_rows, passages, speech
+from hookflash.cli.try_out import CUSTOMER
+from hookflash.cli.turn_view import NAME_WIDTH, aside, facts, passage_rows, passages, speech
 from hookflash.db.embedded import EmbeddedPostgres
 from hookflash.db.pool import Database
 from hookflash.emulator.remote import RemoteEmulator
@@ -28,7 +29,7 @@ _TICKS = {"delivered": "✓✓ delivered", "read": "✓✓ read", "undelivered":
 @app.command(epilog='Example: hookflash text "How long do I have to return a jacket?"')
 def text(
     message: Annotated[str | None, typer.Argument(help="Send this one text and print the reply.")] = None,
-    sender: Annotated[str, typer.Option("--from", help="The customer's number.")] = "+15550111222",
+    sender: Annotated[str, typer.Option("--from", help="The customer's number.")] = CUSTOMER,
     to: Annotated[str | None, typer.Option(help="The number to text, instead of the try-out number.")] = None,
     passages: Annotated[bool, typer.Option("--passages", help="Also show what was found.")] = False,
 ) -> None:
@@ -81,7 +82,7 @@ def _chat(settings: Settings, running: Running, own: str, to: str | None, show_p
 
         while True:
             try:
-                words = console.input("[them]       you[/]  ").strip()
+                words = console.input(f"[them]{'you':>{NAME_WIDTH}}[/]  ").strip()
             except (EOFError, KeyboardInterrupt):
                 console.print()
                 return
@@ -95,7 +96,7 @@ def _after(exchange: Exchange, show_passages: bool) -> None:
     console = screen.out()
     turn = exchange.turn
     if not exchange.replies:
-        console.print(Text(f"            ({_silence(exchange)[0]})", "faint"))
+        console.print(aside(f"({_silence(exchange)[0]})"))
     if turn is not None:
         rows = passage_rows(turn.record.get("sources", []), exchange.headings)
         if show_passages:
@@ -103,7 +104,9 @@ def _after(exchange: Exchange, show_passages: bool) -> None:
         elif cited := [row for row in rows if row.cited]:
             names = list(dict.fromkeys(" › ".join((row.title, *row.headings)) for row in cited))
             console.print(speech("from", "faint", "; ".join(names)))
-        tick = ", ".join(dict.fromkeys(_TICKS.get(reply.status, reply.status) for reply in exchange.replies if reply.sid))
+        tick = ", ".join(
+            dict.fromkeys(_TICKS.get(reply.status, reply.status) for reply in exchange.replies if reply.sid)
+        )
         took = f"  ·  {screen.milliseconds(exchange.seconds * 1000)} on the phone" if exchange.seconds else ""
         console.print(facts(turn, delivered=tick + took))
     console.print()

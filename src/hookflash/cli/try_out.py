@@ -10,8 +10,9 @@ from hookflash.sample import documents
 from hookflash.wiring import Core
 from hookflash.workspace import store as workspace
 
-NUMBER = "+15550100200"
-CUSTOMER = "+15550111222"
+# Numbers that are set aside for fiction; their prefix is Washington's, so that a segment costs what it costs in the US.
+NUMBER = "+12025550100"
+CUSTOMER = "+12025550143"
 COMPANY = "Alder & Pine"
 SOURCE = "Alder & Pine"
 
@@ -38,9 +39,7 @@ async def integration_of(core: Core, account_id: str, sender: str) -> Integratio
         cursor = page.cursor
 
 
-async def open_shop(
-    core: Core, models: tuple[str, ...], watcher: Watcher = Watcher(), *, burst_ms: int | None = None
-) -> Shop:
+async def open_shop(core: Core, models: tuple[str, ...], watcher: Watcher, *, burst_ms: int | None = None) -> Shop:
     """The sample business. Its documents are only taken in when its number is new: later they are its owner's."""
     known = await workspace.accounts(core.db)
     account_id = known[0] if known else await workspace.create_account(core.db, COMPANY)

@@ -9,12 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hookflash.cli.screen import milliseconds, money
+from hookflash.cli.screen import money
 from hookflash.cli.turns_store import Taken
+
+NAME_WIDTH = 12
 
 # Stages in the order in which they happen, as a person calls them.
 STAGES = {
-    "waited": "waiting for more",
+    "waited": "waited",
     "language": "language",
     "resolve": "follow-up",
     "cache": "cache",
@@ -51,10 +53,15 @@ def passage_rows(sources: Sequence[Mapping[str, Any]], headings: Mapping[int, tu
     ]
 
 
+def aside(words: str, style: str = "faint") -> RenderableType:
+    """A remark below what was said."""
+    return Padding(Text(words, style), (0, 0, 0, NAME_WIDTH + 2))
+
+
 def speech(who: str, style: str, words: str) -> RenderableType:
     """What somebody said, beside their name."""
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=10, justify="right", style=style)
+    grid.add_column(width=NAME_WIDTH, justify="right", style=style)
     grid.add_column(overflow="fold")
     grid.add_row(who, Text(words))
     return grid
@@ -65,7 +72,7 @@ def passages(rows: Sequence[PassageRow]) -> RenderableType:
     if not rows:
         return speech("found", "faint", "nothing that bears on it")
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=10, justify="right", style="faint")
+    grid.add_column(width=NAME_WIDTH, justify="right", style="faint")
     grid.add_column(width=_BAR)
     grid.add_column(justify="right")
     grid.add_column(overflow="fold", ratio=1)
@@ -102,7 +109,7 @@ def facts(turn: Taken, *, delivered: str | None = None) -> RenderableType:
         lines.append(Text.assemble(("understood as  ", "faint"), turn.question))
     took = turn.record.get("stages", {})
     known = [name for name in STAGES if name in took] + [name for name in took if name not in STAGES]
-    stages = "  ·  ".join(f"{STAGES.get(name, name)} {milliseconds(took[name])}" for name in known)
-    lines += [Text(stages, "faint")] if stages else []
+    stages = "  ".join(f"{STAGES.get(name, name)} {took[name]:.{0 if took[name] >= 10 else 1}f}" for name in known)
+    lines += [Text(f"ms  {stages}", "faint")] if stages else []
     lines += [Text(f"fell back: {reason}", "doubtful") for reason in turn.record.get("degraded", [])]
-    return Padding(Group(*lines), (0, 0, 0, 12))
+    return Padding(Group(*lines), (0, 0, 0, NAME_WIDTH + 2))

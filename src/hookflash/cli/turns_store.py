@@ -1,7 +1,6 @@
 """SQL of what came of one text: the turn that answered it, and whether anything is still on its way."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from hookflash.db.pool import Connection
@@ -21,7 +20,6 @@ class Taken:
     language: str | None
     record: dict[str, Any]
     cost_micros: int
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ async def fate_of(conn: Connection, sid: str) -> Fate | None:
     turn = None
     if row["turn_id"] is not None:
         cursor = await conn.execute(
-            "select id, said, question, answered, kind, confidence, model, language, record, cost_micros, at from turns"
+            "select id, said, question, answered, kind, confidence, model, language, record, cost_micros from turns"
             " where id = %s",
             (row["turn_id"],),
         )

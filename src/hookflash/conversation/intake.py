@@ -36,7 +36,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A recent message of this contact, newest first: direction, text and age in seconds."""
+    """A recent message of this contact, newest first: direction, the beginning of its text and age in seconds."""
 
     direction: str
     text: str

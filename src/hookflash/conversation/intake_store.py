@@ -13,8 +13,13 @@ from hookflash.conversation.journal_store import to_json
 from hookflash.db.pool import Connection
 
 
-async def standing(conn: Connection, arrival: Arrival, scope: str, session_ms: int, now: datetime) -> Standing:
-    """What is known of the sender; makes the contact if need be, and serialises with other arrivals of the same one."""
+async def standing(
+    conn: Connection, arrival: Arrival, scope: str, session_ms: int, rate: int, now: datetime
+) -> Standing:
+    """What is known of the sender; makes the contact if need be, and serialises with other arrivals of the same one.
+
+    Messages of the last minute are counted up to `rate`.
+    """
     day = now.date()
     async with conn.pipeline():
         upserted = await conn.execute(
@@ -37,6 +42,8 @@ async def standing(conn: Connection, arrival: Arrival, scope: str, session_ms: i
                 where i.id = %(integration)s and s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
                   and s.last_at > %(now)s - make_interval(secs => %(session)s)
                 order by s.last_at desc limit 1) as session_id,
+              (select count(*) from (select m.at from messages m where m.contact_id = a.contact_id and m.direction = 'in'
+                 order by m.seq desc limit %(rate)s) r where r.at > %(now)s - interval '1 minute') as in_last_minute,
               array(select jsonb_build_array(r.direction, left(r.body, 200), extract(epoch from (%(now)s - r.at)))
                     from (select m.direction, m.body, m.at from messages m where m.contact_id = a.contact_id
                           order by m.seq desc limit 24) r) as recent
@@ -52,6 +59,7 @@ async def standing(conn: Connection, arrival: Arrival, scope: str, session_ms: i
                 "now": now,
                 "integration": arrival.integration_id,
                 "session": session_ms / 1000,
+                "rate": rate,
             },
         )
     made = await upserted.fetchone()
@@ -64,7 +72,7 @@ async def standing(conn: Connection, arrival: Arrival, scope: str, session_ms: i
         language=row["language"],
         opted_out=row["opted_out"],
         human_has_it=row["human"],
-        in_last_minute=sum(p.direction == "in" and p.age < 60 for p in recent),
+        in_last_minute=row["in_last_minute"],
         spent_contact=row["spent_contact"],
         spent_account=row["spent_account"],
         recent=recent,
@@ -104,6 +112,7 @@ withdrawn as (
   update messages m set state = case when m.direction = 'in' then 'silenced' else 'withheld' end,
     why = 'opted out', updated_at = %(now)s
   from claimed where %(opt)s::boolean and m.contact_id = %(contact)s
+    and m.integration_id in (select i.id from integrations i where coalesce(i.messaging_service_sid, i.sender) = %(scope)s)
     and (m.direction = 'in' and m.state = 'unanswered' or m.direction = 'out' and m.state = 'waiting')
   returning 1),
 notice as (
@@ -186,7 +195,7 @@ async def accept(conn: Connection, arrival: Arrival, known: Standing, taken: Tak
 async def opt_out(
     conn: Connection, account_id: str, address: str, scope: str, via: str, now: datetime, *, out: bool = True
 ) -> None:
-    """Record an opt-out (or its end), and withhold what waits to leave for that person."""
+    """Record an opt-out (or its end), and withhold what waits to leave for that person from that sender."""
     await conn.execute(
         "insert into opt_outs as o (account_id, address, sender, opted_out, via, since) values (%s, %s, %s, %s, %s, %s)"
         " on conflict (account_id, address, sender) do update"
@@ -196,6 +205,7 @@ async def opt_out(
     if out:
         await conn.execute(
             "update messages set state = 'withheld', why = 'opted out', updated_at = %s where account_id = %s and address = %s"
-            " and direction = 'out' and state = 'waiting' and kind <> 'notice'",
-            (now, account_id, address),
+            " and direction = 'out' and state = 'waiting' and kind <> 'notice'"
+            " and integration_id in (select id from integrations where coalesce(messaging_service_sid, sender) = %s)",
+            (now, account_id, address, scope),
         )

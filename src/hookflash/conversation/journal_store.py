@@ -60,8 +60,10 @@ async def seal_journal(conn: Connection, account_id: str, now: datetime) -> int:
 async def verify_journal(conn: Connection, account_id: str) -> Sound | Broken:
     """Read the whole journal of an account, seal by seal, and stop at the first thing that is wrong.
 
-    Entries that no seal lists and that do not wait for one were added behind the journal's back (`unlisted`).
+    Entries that no seal lists and that do not wait for one were added behind the journal's back (`unlisted`). Must be
+    the first thing in its transaction: it reads one state of the journal, while others write and seal.
     """
+    await conn.execute("set transaction isolation level repeatable read")
     verifier = Verifier(account_id)
     listed = 0
     highest = 0
@@ -94,5 +96,19 @@ async def verify_journal(conn: Connection, account_id: str) -> Sound | Broken:
     row_counts = await counts.fetchone()
     total, waiting = (row_counts["entries"], row_counts["waiting"]) if row_counts else (0, 0)
     if total != listed + waiting:
-        return Broken("unlisted", f"{total - listed - waiting} journal entries that no seal lists")
+        return Broken("unlisted", f"journal entry {await _unlisted(conn, account_id)}")
     return Sound(verifier.entries, verifier.seals, waiting)
+
+
+async def _unlisted(conn: Connection, account_id: str) -> int:
+    """The first entry that no seal lists and that does not wait for one."""
+    found = await conn.execute(
+        "with listed as materialized (select substring(s.entries from 40 * n + 1 for 8) as id from journal_seals s,"
+        "   generate_series(0, length(s.entries) / 40 - 1) n where s.account_id = %(a)s)"
+        " select min(j.id) as id from journal j where j.account_id = %(a)s"
+        " and not exists (select from listed l where l.id = int8send(j.id))"
+        " and not exists (select from journal_unsealed u where u.account_id = %(a)s and u.entry_id = j.id)",
+        {"a": account_id},
+    )
+    row = await found.fetchone()
+    return row["id"] if row else 0

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 MAX_RETHINKS = 2
 MAX_FAILURES = 5
+BACK_OFF_FIRST = 0.25
+BACK_OFF_MOST = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,28 +164,46 @@ class LaneRunner:
             log.info("lane taken over", contact=held.contact_id)
         except HookflashError as error:
             log.warning("lane failed", contact=held.contact_id, error=type(error).__name__, reason=error.message)
-            await self._back_off(held)
+            await self._insist(held, lambda: self._back_off(held))
         except Exception:
             log.exception("lane failed", contact=held.contact_id)
-            await self._back_off(held)
+            await self._insist(held, lambda: self._back_off(held))
         else:
-            await self.store.release(held, due_in)
+            await self._insist(held, lambda: self.store.release(held, due_in))
+
+    async def _insist(self, held: Held, let_go: Callable[[], Awaitable[None]]) -> None:
+        """A lane that is not let go of stays ours for as long as we live: try until the database takes it."""
+        while True:
+            try:
+                return await let_go()
+            except Unavailable as error:
+                log.warning("lane cannot be let go of yet", contact=held.contact_id, reason=error.message)
+            await self.clock.sleep(1.0)
 
     async def _back_off(self, held: Held) -> None:
-        work = await self.store.load(held)
+        try:
+            work = await self.store.load(held)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("lane cannot be read", contact=held.contact_id)
+            await self.store.release(held, BACK_OFF_MOST, failed=True)
+            return
         if work.failures + 1 >= MAX_FAILURES and work.unanswered:
             await self.store.give_up(held, work.unanswered, "the assistant failed repeatedly")
             await self.store.release(held, 0.0)
         else:
-            await self.store.release(held, 0.25 * 4.0**work.failures, failed=True)
+            delay = min(BACK_OFF_FIRST * 4.0 ** min(work.failures, 20), BACK_OFF_MOST)
+            await self.store.release(held, delay, failed=True)
 
     async def _walk(self, held: Held) -> float | None:
         work = await self.store.load(held)
         due_in = await self._send(held, work.leaving)
         if work.unanswered is None:
             return due_in
-        quiet = self.burst(work.unanswered) - work.unanswered.quiet_for
-        if quiet > 0.05 and work.unanswered.waited < 4 * self.burst(work.unanswered):
+        burst = self.burst(work.unanswered)
+        quiet = min(burst - work.unanswered.quiet_for, 4 * burst - work.unanswered.waited)
+        if quiet > 0.05:
             return quiet if due_in is None else min(quiet, due_in)
         rows = await self._answer(held, work.unanswered, free=due_in is None)
         if due_in is not None:

@@ -61,7 +61,7 @@ async def load(conn: Connection, held: Held) -> Work:
     if said_rows and contact:
         first = said_rows[0]
         group = [r for r in said_rows if r["integration_id"] == first["integration_id"]]
-        unanswered = await _unanswered(conn, held, contact, group)
+        unanswered = await _unanswered(conn, contact, group)
     return Work(
         contact_id=held.contact_id,
         leaving=tuple(leaving(r) for r in await going.fetchall()),
@@ -70,7 +70,7 @@ async def load(conn: Connection, held: Held) -> Work:
     )
 
 
-async def _unanswered(conn: Connection, held: Held, contact: Contact, rows: list[dict[str, Any]]) -> Unanswered:
+async def _unanswered(conn: Connection, contact: Contact, rows: list[dict[str, Any]]) -> Unanswered | None:
     session_id = rows[-1]["session_id"]
     async with conn.pipeline():
         window = await conn.execute(
@@ -84,7 +84,12 @@ async def _unanswered(conn: Connection, held: Held, contact: Contact, rows: list
         )
     row = await window.fetchone()
     if row is None:
-        raise Fenced("the session of an unanswered message is gone")
+        # A session goes with its assistant, and then there is nobody who could answer.
+        await conn.execute(
+            "update messages set state = 'failed', why = 'the assistant was deleted', updated_at = now() where id = any(%s)",
+            ([r["id"] for r in rows],),
+        )
+        return None
     history = tuple(
         Exchange(t["said"], t["answered"], tuple(s["chunk_id"] for s in t["record"].get("sources", ()) if s["cited"]))
         for t in reversed(await past.fetchall())
@@ -155,7 +160,8 @@ async def commit_turn(
               exists (select from messages where contact_id = %(contact)s and direction = 'in' and state = 'unanswered'
                         and integration_id = %(integration)s and id <> all(%(ids)s)) as newer,
               coalesce((select opted_out from opt_outs where address = %(address)s and sender = %(scope)s), false) as out,
-              exists (select from tickets where contact_id = %(contact)s and state = 'claimed') as human
+              exists (select from tickets where contact_id = %(contact)s and state = 'claimed') as human,
+              (select disabled from integrations where id = %(integration)s) as disabled
             """,
             {
                 "ids": ids,
@@ -172,14 +178,18 @@ async def commit_turn(
         return ()
     if found["newer"] and not final:
         return Newer()
-    withheld = "opted out" if found["out"] else "a person has taken over" if found["human"] else None
+    withheld = (
+        ("opted out" if found["out"] else None)
+        or ("a person has taken over" if found["human"] else None)
+        or ("the integration is disabled" if found["disabled"] else None)
+    )
     outgoing = () if withheld else thought.outgoing
     turn_id = thought.turn_id
     async with conn.pipeline():
         await conn.execute(
             "update messages set state = %s, why = coalesce(%s, why), turn_id = %s, language = coalesce(%s, language),"
             " updated_at = %s where id = any(%s) and state = 'unanswered'",
-            ("silenced" if withheld else thought.state, withheld or thought.why, turn_id, thought.language, now, ids),
+            (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, ids),
         )
         rows = await _insert_outgoing(
             conn, held, unanswered, outgoing, turn_id, thought.language, now, post_now=post_now
@@ -241,9 +251,22 @@ async def commit_turn(
                 now,
             )
         await conn.execute("update lanes set failures = 0 where contact_id = %s and failures > 0", (held.contact_id,))
+        if thought.language is not None and thought.language != unanswered.contact.language:
+            await conn.execute(
+                "update contacts c set language = %s from integrations i where c.id = %s and i.id = %s"
+                " and coalesce((i.config ->> 'contact_collection')::boolean, true)",
+                (thought.language, held.contact_id, unanswered.integration_id),
+            )
         if any(out.delay for out in outgoing):
             await conn.execute("select pg_notify('inline', %s)", (" ".join(ids),))
     return rows
+
+
+def _state(thought: Thought, withheld: str | None) -> str:
+    """What becomes of the messages that were thought about."""
+    if withheld is None:
+        return thought.state
+    return "human" if withheld == "a person has taken over" else "silenced"
 
 
 async def add_spend(conn: Connection, account_id: str, address: str, micros: int, now: datetime) -> None:
@@ -348,12 +371,16 @@ async def acknowledge(
     """Put the one acknowledgement of a turn on its way; None when it has left before or may not leave."""
     lane = await conn.execute(
         "select not coalesce((select opted_out from opt_outs where address = %s and sender = %s), false)"
-        " and not exists (select from messages where in_reply_to = %s and kind = 'acknowledgement') as may"
+        " and not exists (select from messages where in_reply_to = %s and kind = 'acknowledgement')"
+        " and not exists (select from tickets where contact_id = %s and state = 'claimed')"
+        " and not (select disabled from integrations where id = %s) as may"
         " from lanes where contact_id = %s and worker = %s and fence = %s for update",
         (
             str(unanswered.messages[-1].address),
             scope,
             unanswered.messages[0].id,
+            held.contact_id,
+            unanswered.integration_id,
             held.contact_id,
             held.worker,
             held.fence,
@@ -369,13 +396,24 @@ async def acknowledge(
 
 
 async def release(conn: Connection, held: Held, due_in: float | None, *, failed: bool = False) -> None:
-    """Let go of a lane; due again in `due_in` seconds (None: when something new comes)."""
+    """Let go of a lane; due again in `due_in` seconds (None: when something new comes).
+
+    What was said to another integration than the one just answered is due at once.
+    """
     await conn.execute(
         "update lanes set worker = null, lease_until = null,"
-        " due_at = least(due_at, clock_timestamp() + make_interval(secs => %s)),"
-        " failures = case when %s then failures + 1 else failures end"
-        " where contact_id = %s and worker = %s and fence = %s",
-        (due_in, failed, held.contact_id, held.worker, held.fence),
+        " due_at = least(due_at, clock_timestamp() + make_interval(secs => %(due)s), case when %(due)s::float8 is null"
+        "   and exists (select from messages where contact_id = %(contact)s and direction = 'in' and state = 'unanswered')"
+        "   then clock_timestamp() end),"
+        " failures = case when %(failed)s then least(failures + 1, 1000) else failures end"
+        " where contact_id = %(contact)s and worker = %(worker)s and fence = %(fence)s",
+        {
+            "due": due_in,
+            "failed": failed,
+            "contact": held.contact_id,
+            "worker": held.worker,
+            "fence": held.fence,
+        },
     )
 
 
@@ -392,6 +430,7 @@ async def give_up(conn: Connection, held: Held, unanswered: Unanswered, why: str
         "update messages set state = 'failed', why = %s, updated_at = %s where id = any(%s) and state = 'unanswered'",
         (why, now, ids),
     )
+    await conn.execute("update lanes set failures = 0 where contact_id = %s", (held.contact_id,))
     said = "\n".join(m.words for m in unanswered.messages)
     await open_ticket(conn, held.account_id, held.contact_id, unanswered.session.id, None, why, said, now)
     await journal(conn, held.account_id, "failed", ids[0], held.contact_id, {"messages": ids, "why": why}, now)

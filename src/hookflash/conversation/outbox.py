@@ -24,7 +24,8 @@ class Accepted:
 class Refused:
     """The vendor did not take it. `again` says that a later try may go through; `park` that an operator must act first.
 
-    `opted_out`, `unreachable` and `stop_sender` are what the code says about the person and about our sender.
+    `opted_out`, `unreachable` and `stop_sender` are what the code says about the person and about our sender; a person
+    counts as unreachable when `tries` messages in a row met this code.
     """
 
     code: int
@@ -33,6 +34,7 @@ class Refused:
     opted_out: bool = False
     unreachable: bool = False
     stop_sender: bool = False
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

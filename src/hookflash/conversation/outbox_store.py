@@ -26,7 +26,11 @@ async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, n
             when %(kind)s <> 'notice' and coalesce((select opted_out from opt_outs where address = %(address)s
                                                      and sender = %(scope)s), false) then 'opted out'
             when %(kind)s in ('answer', 'acknowledgement') and exists (select from tickets
-              where contact_id = %(contact)s and state = 'claimed') then 'a person has taken over' end as why),
+              where contact_id = %(contact)s and state = 'claimed') then 'a person has taken over'
+            when %(kind)s in ('answer', 'acknowledgement') and (select disabled from integrations
+              where id = %(integration)s) then 'the integration is disabled'
+            when %(kind)s = 'acknowledgement' and exists (select from messages a join messages i on i.id = a.in_reply_to
+              where a.id = %(id)s and i.state <> 'unanswered') then 'answered meanwhile' end as why),
         marked as (
           update messages m set
             state = case when b.why is null then 'posting' else 'withheld' end, why = coalesce(b.why, m.why),
@@ -41,6 +45,7 @@ async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, n
             "address": row.address,
             "scope": scope,
             "kind": row.kind,
+            "integration": row.integration_id,
             "id": row.id,
             "now": now,
         },
@@ -72,9 +77,12 @@ async def posted(conn: Connection, row: Leaving, outcome: Accepted, now: datetim
 
 
 async def refused(conn: Connection, row: Leaving, outcome: Refused, scope: str, now: datetime) -> None:
-    """The vendor will not take it: the message has failed, and what the code says about person and sender is kept."""
+    """The vendor will not take it: the message has failed, and what the code says about person and sender is kept.
+
+    When the sender is stopped the message is parked, to go on when an operator has changed the integration.
+    """
     await conn.execute(
-        "update messages set state = %s, error_code = coalesce(error_code, %s), error = coalesce(error, %s), updated_at = %s"
+        "update messages set state = %s, poster = null, error_code = coalesce(error_code, %s), error = coalesce(error, %s), updated_at = %s"
         " where id = %s and state in ('posting', 'waiting')",
         ("parked" if outcome.stop_sender else "failed", outcome.code or None, outcome.reason, now, row.id),
     )
@@ -92,8 +100,12 @@ async def heed(
         await opt_out(conn, account_id, address, scope, f"error {outcome.code}", now)
     if outcome.unreachable:
         await conn.execute(
-            "update contact_addresses set unreachable_code = %s where account_id = %s and address = %s",
-            (outcome.code, account_id, address),
+            "update contact_addresses a set unreachable_code = %(code)s where account_id = %(account)s and address = %(address)s"
+            " and (%(tries)s <= 1 or %(tries)s <= (select count(*) from (select m.error_code from messages m"
+            "   where m.contact_id = a.contact_id and m.direction = 'out' and m.address = %(address)s"
+            "   and m.state in ('delivered', 'read', 'undelivered', 'failed') order by m.seq desc limit %(tries)s) lately"
+            "   where lately.error_code = %(code)s))",
+            {"code": outcome.code, "account": account_id, "address": address, "tries": outcome.tries},
         )
     if outcome.stop_sender:
         await conn.execute(
@@ -151,7 +163,7 @@ async def apply_status(
     A callback also settles a request whose answer was lost: then the contact's lane goes on at once.
     """
     cursor = await conn.execute(
-        "select id, contact_id, integration_id, address, state, sid, error_code from messages"
+        "select id, contact_id, integration_id, address, state, sid, error_code, error from messages"
         " where account_id = %s and direction = 'out' and (sid = %s or id = %s and (sid is null or sid = %s)) for update",
         (account_id, told.sid, told.message_id, told.sid),
     )
@@ -159,12 +171,13 @@ async def apply_status(
     if row is None:
         return None
     state = advance(row["state"], told.status)
-    code = row["error_code"] or told.error_code
+    first = row["error_code"] is None and told.error_code is not None
+    code, reason = (told.error_code, told.reason) if first else (row["error_code"], row["error"])
     if state == row["state"] and row["sid"] == told.sid and code == row["error_code"]:
         return state
     await conn.execute(
-        "update messages set state = %s, sid = %s, error_code = %s, error = coalesce(error, %s), updated_at = %s where id = %s",
-        (state, told.sid, code, told.reason, now, row["id"]),
+        "update messages set state = %s, sid = %s, error_code = %s, error = %s, updated_at = %s where id = %s",
+        (state, told.sid, code, reason, now, row["id"]),
     )
     await journal(
         conn,
@@ -196,6 +209,7 @@ async def take_inline(conn: Connection, inbound_id: str, scope: str, now: dateti
                    and not coalesce((select o.opted_out from opt_outs o
                                       where o.address = s.address and o.sender = %(scope)s), false)
                    and not exists (select from tickets t where t.contact_id = s.contact_id and t.state = 'claimed')
+                   and not (select i.disabled from integrations i where i.id = m.integration_id)
                    and not exists (select from messages b where b.contact_id = s.contact_id and b.direction = 'out'
                                      and b.state in ('waiting', 'posting') and b.turn_id is distinct from s.turn_id))
         update messages m set state = 'posting', attempts = attempts + 1, poster = null, posted_at = clock_timestamp(),

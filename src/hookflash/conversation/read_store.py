@@ -177,9 +177,8 @@ async def list_contacts(conn: Connection, limit: int, cursor: str | None, addres
     """Oldest first; with `address`, the one contact that has it."""
     if address is None:
         return await _page(conn, _CONTACT, "id", {}, limit, cursor, _contact)
-    found = await conn.execute(
-        f"{_CONTACT} where c.id = (select contact_id from contact_addresses where address = %s)".encode(), (address,)
-    )
+    having = "where c.id = (select contact_id from contact_addresses where address = %s)"
+    found = await conn.execute(f"{_CONTACT} {having}".encode(), (address,))
     return Page([_contact(row) for row in await found.fetchall()], None)
 
 

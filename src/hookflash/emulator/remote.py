@@ -47,16 +47,16 @@ class RemoteEmulator:
 
     async def events(self, after: int, wait: float = 0.0) -> list[Happened]:
         """Events newer than `after`; waits up to `wait` seconds (at most 20) for one."""
-        told = await self._ask(
-            "GET", "/_emulator/events", params={"after": after, "wait": min(wait, _LONGEST_WAIT)}
-        )
+        told = await self._ask("GET", "/_emulator/events", params={"after": after, "wait": min(wait, _LONGEST_WAIT)})
         return [Happened(each["seq"], each["kind"], each["data"]) for each in told["events"]]
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
             answer = await self._client.request(method, path, **options)
         except httpx2.HTTPError:
-            raise Unavailable(f"The emulator at {self._url} does not answer.", hint="is hookflash up running?") from None
+            raise Unavailable(
+                f"The emulator at {self._url} does not answer.", hint="is hookflash up running?"
+            ) from None
         told = answer.json()
         if answer.is_error:
             raise Invalid(f"The emulator refuses: {told.get('message', answer.status_code)}.")

@@ -76,7 +76,7 @@ class Indexer:
                 raise
             log.warning("document cannot be read", document=document_id, reason=error.message)
             async with self.db.tenant(account_id) as conn:
-                await store.fail_indexing(conn, document_id, error.message, self.clock.now())
+                await store.fail_indexing(conn, document, error.message, self.clock.now())
                 return await store.get_document(conn, document_id)
         async with self.db.tenant(account_id) as conn:
             have = Counter(await store.known_digests(conn, document_id, model))
@@ -112,14 +112,16 @@ class Indexer:
                     account_id=account_id,
                     source_id=source.id,
                 )
-            if source.next_model is not None:
+            # Its vectors are of the model that the source had when we began; the source may be leaving it, or have left it.
+            wanted = source.next_model or source.embedding_model
+            if wanted != model:
                 await defer(
                     conn,
                     "knowledge.embed_anew",
                     lock=source.id,
                     account_id=account_id,
                     source_id=source.id,
-                    model=source.next_model,
+                    model=wanted,
                 )
             return await store.get_document(conn, document_id)
 

@@ -78,7 +78,10 @@ async def list_sources(conn: Connection, limit: int, cursor: str | None) -> Page
 async def update_source(
     conn: Connection, source_id: str, now: datetime, *, name: str | None, description: str | None, model: str | None
 ) -> KnowledgeSource:
-    """Another `model` is prepared behind the present one and takes over when every passage has its vector."""
+    """Another `model` is prepared behind the present one and takes over when every passage has its vector.
+
+    The present one again ends such a preparation.
+    """
     source = await get_source(conn, source_id)
     try:
         await conn.execute(
@@ -92,6 +95,9 @@ async def update_source(
         await defer(
             conn, "knowledge.embed_anew", lock=source_id, account_id=source.account_id, source_id=source_id, model=model
         )
+    elif model is not None and source.next_model is not None:
+        await conn.execute("update sources set next_model = null where id = %s", (source_id,))
+        await conn.execute("delete from embeddings where source_id = %s and model <> %s", (source_id, model))
     return await get_source(conn, source_id)
 
 
@@ -253,7 +259,8 @@ async def finish_indexing(
     Nothing of it is seen before the whole is. A document that was deleted or replaced meanwhile is left alone.
     """
     cursor = await conn.execute(
-        "select 1 from documents where id = %s and status = 'PROCESSING' for update", (document.id,)
+        "select 1 from documents where id = %s and status = 'PROCESSING' and updated_at = %s for update",
+        (document.id, document.updated_at),
     )
     if await cursor.fetchone() is None:
         return
@@ -308,21 +315,25 @@ async def finish_indexing(
     await _changed(conn, document.source_id, now)
 
 
-async def fail_indexing(conn: Connection, document_id: str, error: str, now: datetime) -> None:
-    """The document cannot be read; what was indexed of it before stays."""
-    await conn.execute(
-        "update documents set status = 'FAILED', error = %s, updated_at = %s where id = %s", (error, now, document_id)
+async def fail_indexing(conn: Connection, document: Document, error: str, now: datetime) -> None:
+    """The document cannot be read; what was indexed of it before stays. One that was replaced meanwhile is left alone."""
+    cursor = await conn.execute(
+        "update documents set status = 'FAILED', error = %s, updated_at = %s"
+        " where id = %s and status = 'PROCESSING' and updated_at = %s returning 1",
+        (error, now, document.id, document.updated_at),
     )
-    await conn.execute("delete from document_data where document_id = %s", (document_id,))
+    if await cursor.fetchone() is not None:
+        await conn.execute("delete from document_data where document_id = %s", (document.id,))
 
 
 async def chunks_without(conn: Connection, source_id: str, model: str, limit: int) -> list[tuple[int, str]]:
-    """Chunks (id, indexed text) that have no vector of this model yet."""
+    """Chunks (id, indexed text) that have no vector of this model yet; none when the source does not want them any more."""
     cursor = await conn.execute(
         "select c.id, d.title, c.headings, c.text from chunks c join documents d on d.id = c.document_id"
+        " join sources s on s.id = c.source_id and %s in (s.embedding_model, s.next_model)"
         " where c.source_id = %s and not exists (select from embeddings e where e.chunk_id = c.id and e.model = %s)"
         " order by c.id limit %s",
-        (source_id, model, limit),
+        (model, source_id, model, limit),
     )
     return [
         (r["id"], " > ".join(filter(None, (r["title"], *r["headings"]))) + "\n" + r["text"])

@@ -159,6 +159,10 @@ class Account:
         """One Messaging Service."""
         return _service(await self._sdk.messaging.v1.services(sid).fetch_async())
 
+    async def services(self, *, limit: int = 100) -> list[MessagingService]:
+        """The account's Messaging Services."""
+        return [_service(found) for found in await self._sdk.messaging.v1.services.list_async(limit=limit)]
+
     async def update_service(
         self,
         sid: str,

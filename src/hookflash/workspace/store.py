@@ -54,6 +54,14 @@ async def get_account(conn: Connection) -> Account:
     return Account(**row)
 
 
+async def account_name(conn: Connection) -> str:
+    """What the transaction's own account is called. Raises NotFound."""
+    row = await (await conn.execute("select name from accounts")).fetchone()
+    if row is None:
+        raise NotFound("There is no such account.")
+    return str(row["name"])
+
+
 async def find_key(db: Database, key_hash: bytes) -> Principal | None:
     """Whose key has this hash; None for one that is unknown or revoked."""
     async with db.system() as conn:

@@ -1,0 +1,124 @@
+"""`hookflash ask`: a question without a telephone."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from hookflash.assistant import store as assistants
+from hookflash.assistant.assistant import AssistantConfig
+from hookflash.base.errors import Invalid, NotFound
+from hookflash.base.ids import new_id
+from hookflash.base.phone import Address, Kind
+from hookflash.channels.integration import line_traits
+from hookflash.cli import screen
+from hookflash.cli.opening import account_meant, read_settings, run
+from hookflash.cli.turn_view import facts, passage_rows, passages, speech
+from hookflash.cli.turns_store import Taken, headings_of
+from hookflash.conversation.message import Direction, Message
+from hookflash.conversation.segment import Segment
+from hookflash.conversation.turn import Contact, Ending, Session, Turn
+from hookflash.settings import Settings
+from hookflash.twilio.segments import count
+from hookflash.wiring import Core, open_core
+
+app = typer.Typer()
+
+
+@app.command(epilog='Example: hookflash ask "Can I return a gift?" --json')
+def ask(
+    question: Annotated[str, typer.Argument(help="What a customer would write.")],
+    assistant: Annotated[str | None, typer.Option(help="The assistant (name or id), where there are several.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account, where there are several.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print question, passages and answer as JSON.")] = False,
+) -> None:
+    """Search and answer as for a customer's text, and show the passages with their scores. Nothing is stored or sent.
+
+    Ends with 0 also when the documents do not hold the answer, and with 1 when no model could answer.
+    """
+    if not question.strip():
+        raise Invalid("The question is empty.")
+    ending, headings = run(_ask, read_settings(), question, assistant, account)
+    if as_json:
+        screen.as_json(msgspec.to_builtins(ending))
+    else:
+        _show(question, ending, headings)
+    if ending.kind == "failed":
+        raise typer.Exit(1)
+
+
+async def _ask(
+    settings: Settings, question: str, wanted: str | None, account: str | None
+) -> tuple[Ending, dict[int, tuple[str, ...]]]:
+    async with open_core(settings) as core:
+        account_id = await account_meant(core, account)
+        found = await assistant_meant(core, account_id, wanted)
+
+        async def say(segment: Segment) -> None:
+            """The ending holds all of it."""
+
+        ending = await core.answer(_turn(core, account_id, found.id, found.revision, found.config, question), say)
+        async with core.db.tenant(account_id) as conn:
+            return ending, await headings_of(conn, [source.chunk_id for source in ending.sources])
+
+
+async def assistant_meant(core: Core, account_id: str, wanted: str | None) -> assistants.Assistant:
+    """The assistant that was named, or the only one. Raises NotFound and Invalid."""
+    async with core.db.tenant(account_id) as conn:
+        if wanted is not None:
+            return await assistants.find(conn, wanted) or await assistants.get(conn, wanted)
+        page = await assistants.page(conn, 2, None)
+    if not page.items:
+        raise NotFound(
+            "There is no assistant yet.", hint="hookflash integrations create makes one, and so does hookflash up"
+        )
+    if len(page.items) > 1:
+        raise Invalid("There are several assistants: say which one.", hint="add --assistant NAME")
+    return page.items[0]
+
+
+def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config: AssistantConfig, words: str) -> Turn:
+    """A turn of nobody, by SMS."""
+    now = core.clock.now()
+    return Turn(
+        id=new_id("turn"),
+        account_id=account_id,
+        integration_id="",
+        contact=Contact(new_id("cont"), None, None),
+        session=Session(new_id("sess"), assistant_id, revision, config.to_dict(), now),
+        said=(Message(new_id("msg"), Direction.IN, Address(Kind.SMS, "+12025550143"), words, now),),
+        history=(),
+        line=line_traits(Address(Kind.SMS, "+12025550100"), config.segment_budget),
+        now=now,
+    )
+
+
+def _show(question: str, ending: Ending, headings: dict[int, tuple[str, ...]]) -> None:
+    console = screen.out()
+    sources = msgspec.to_builtins(ending.sources)
+    console.print(passages(passage_rows(sources, headings)))
+    console.print(speech("answer", "us", ending.text))
+    record = {"stages": ending.stages, "degraded": list(ending.degraded), "segments": [count(ending.text).number]}
+    micros = ending.usage.model_micros + ending.usage.embedding_micros
+    console.print(
+        facts(
+            Taken(
+                id="",
+                said=question,
+                question=ending.question,
+                answered=ending.text,
+                kind=ending.kind,
+                confidence=ending.confidence,
+                model=ending.model,
+                language=ending.language,
+                record=record,
+                cost_micros=micros,
+            )
+        )
+    )
+    if not ending.sources:
+        screen.next_step("nothing bears on it; take documents in:", "hookflash ingest PATH")
+    elif ending.kind == "failed":
+        screen.next_step("see which link is broken:", "hookflash doctor")
+    else:
+        screen.next_step("try it as a customer:", "hookflash text")

@@ -1,0 +1,553 @@
+"""One call as a machine: events in, effects out. It does no I/O and owns no clock; `now` is an argument."""
+
+from dataclasses import dataclass, field
+
+from hookflash.speech import endpoint
+from hookflash.speech.bargein import SETTLE_SECONDS, is_backchannel, is_echo, is_interruption
+from hookflash.speech.events import (
+    BeginTurn,
+    CallEffect,
+    CallEvent,
+    CancelSpeech,
+    CancelTurn,
+    ClearAudio,
+    EndCall,
+    Finalize,
+    HangUp,
+    Heard,
+    HungUp,
+    LookUp,
+    Marked,
+    Measured,
+    Play,
+    Pressed,
+    ReplyText,
+    SetMark,
+    Sound,
+    SpeechEnded,
+    SpeechStarted,
+    Synthesize,
+    Tick,
+    Transfer,
+    TransferTo,
+    TurnOver,
+    WakeAt,
+    Words,
+)
+from hookflash.speech.phrases import Phrases
+from hookflash.speech.playback import BYTES_PER_SECOND, Playback
+
+PREFETCH = 2
+DIGITS_PAUSE = 2.0
+NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class CallRules:
+    """How a call goes; seconds. `patience` stretches the pauses that end a turn. Empty texts are not said."""
+
+    greeting: str = ""
+    patience: float = 1.0
+    interruptible: bool = True
+    early: bool = True
+    filler: str = ""
+    filler_after: float = 2.5
+    reprompt: str = ""
+    reprompt_after: float = 8.0
+    reprompts: int = 2
+    goodbye: str = ""
+    failed: str = ""
+    max_seconds: float = 1800.0
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn that is being thought about or spoken. `own`: ours alone (greeting, reprompt), said to nobody's question."""
+
+    number: int
+    said: str
+    confirmed: bool
+    own: bool = False
+    phrases: Phrases = field(default_factory=Phrases)
+    texts: list[str] = field(default_factory=list)
+    asides: set[int] = field(default_factory=set)
+    asked: int = 0
+    head: int = 0
+    waiting: dict[int, bytearray] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    over: bool = False
+    spoken: bool = False
+    began: float = 0.0
+    first_text: float | None = None
+    first_sound: float | None = None
+    first_played: float | None = None
+
+    @property
+    def whole(self) -> str:
+        return " ".join(t for n, t in enumerate(self.texts) if n not in self.asides)
+
+
+class CallMachine:
+    """Turns, playback, interruptions and silences of one call."""
+
+    def __init__(self, rules: CallRules) -> None:
+        self._rules = rules
+        self._out: list[CallEffect] = []
+        self._turns = 0
+        self._turn: _Turn | None = None
+        self._playback = Playback()
+        self._finals: list[str] = []
+        self._interim = ""
+        self._looked = ""
+        self._language: str | None = None
+        self._vendor_over = False
+        self._voice: float | None = None
+        self._ended: float | None = None
+        self._final_at: float | None = None
+        self._paused: list[tuple[int, bytes]] | None = None
+        self._heard_at_pause = ""
+        self._digits = ""
+        self._reprompted = 0
+        self._then: EndCall | TransferTo | None = None
+        self._closed = False
+        self._asked_wake = NEVER
+        self._endpoint_at = NEVER
+        self._settle_at = NEVER
+        self._filler_at = NEVER
+        self._reprompt_at = NEVER
+        self._digits_at = NEVER
+        self._max_at = NEVER
+
+    @property
+    def turn(self) -> int:
+        """The number of the newest turn."""
+        return self._turns
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the caller hears us, as far as we know."""
+        return self._turn is not None and self._turn.spoken and self._paused is None
+
+    def start(self, now: float) -> list[CallEffect]:
+        """The call is connected."""
+        self._max_at = now + self._rules.max_seconds
+        self._reprompt_at = now + self._rules.reprompt_after
+        if self._rules.greeting:
+            self._say_own(self._rules.greeting, now)
+        return self._effects(now)
+
+    def receive(self, event: CallEvent, now: float) -> list[CallEffect]:
+        """What follows from an event. After the end of the call nothing does."""
+        if self._closed:
+            return []
+        match event:
+            case SpeechStarted(at=at, sure=sure):
+                self._voice_begins(at, sure, now)
+            case SpeechEnded(at=at):
+                self._voice_ends(at, now)
+            case Words():
+                self._words(event, now)
+            case ReplyText(turn=turn, text=text, last=last):
+                if self._turn is not None and turn == self._turn.number:
+                    self._reply(self._turn, text, last, now)
+            case TurnOver(turn=turn, failed=failed):
+                if self._turn is not None and turn == self._turn.number:
+                    self._over(self._turn, failed, now)
+            case Sound():
+                if self._turn is not None and event.turn == self._turn.number:
+                    self._sound(self._turn, event, now)
+            case Marked(name=name):
+                self._marked(name, now)
+            case Pressed(digit=digit):
+                self._pressed(digit, now)
+            case Tick():
+                pass
+            case HungUp():
+                self._hung_up(now)
+            case TransferTo() | EndCall():
+                self._then = event
+                self._finish_if_said(now)
+        self._deadlines(now)
+        return self._effects(now)
+
+    # The caller's side
+
+    @property
+    def _said(self) -> str:
+        return " ".join(filter(None, (*self._finals, self._interim))).strip()
+
+    def _voice_begins(self, at: float, sure: bool, now: float) -> None:
+        if self._voice is None:
+            self._voice = at
+        self._endpoint_at = NEVER
+        self._reprompt_at = NEVER
+        turn = self._turn
+        if turn is None:
+            return
+        if not turn.confirmed:
+            self._drop(turn)
+        elif turn.spoken and sure and self._rules.interruptible and self._paused is None and not self._all_played(now):
+            self._pause(now)
+
+    def _voice_ends(self, at: float, now: float) -> None:
+        self._voice, self._ended = None, at
+        self._final_at = None
+        self._out.append(Finalize())
+        if self._paused is not None:
+            self._settle_at = now + SETTLE_SECONDS
+        self._weigh(now)
+
+    def _words(self, words: Words, now: float) -> None:
+        turn = self._turn
+        if turn is not None and turn.spoken and is_echo(words.text, turn.whole):
+            return
+        if words.final:
+            if words.text.strip():
+                self._finals.append(words.text.strip())
+            self._interim = ""
+            self._final_at = now
+        else:
+            if self._interim and words.text.startswith(self._interim) and self._said != self._looked:
+                self._looked = self._said
+                if len(self._looked.split()) >= 3:
+                    self._out.append(LookUp(self._looked))
+            self._interim = words.text.strip()
+        self._language = words.language or self._language
+        self._vendor_over = words.end_of_turn
+        if words.end_of_turn and self._ended is None:
+            self._ended = now
+        if turn is not None and turn.confirmed:
+            self._words_while_busy(turn, now)
+        self._weigh(now)
+
+    def _words_while_busy(self, turn: _Turn, now: float) -> None:
+        said = self._said
+        spoken = now - self._voice if self._voice is not None else 0.0
+        if not is_interruption(said, spoken):
+            if self._paused is not None and self._voice is None and is_backchannel(said):
+                self._forget_words()
+                self._go_on(now)
+            return
+        if turn.spoken:
+            if self._rules.interruptible and not self._all_played(now):
+                if self._paused is None:
+                    self._pause(now)
+                self._interrupt(turn)
+        elif not turn.own:
+            # Nothing was played yet: they go on with what they were saying.
+            self._finals.insert(0, turn.said)
+            self._drop(turn)
+
+    def _weigh(self, now: float) -> None:
+        """When is the caller's turn over?"""
+        said = self._said
+        if self._voice is not None or self._ended is None or not said or self._paused is not None:
+            self._endpoint_at = NEVER
+            return
+        if self._turn is not None and self._turn.confirmed:
+            # Ours is not over: what they said waits until it is, unless it was an interruption.
+            self._endpoint_at = NEVER
+            return
+        wait = endpoint.pause(said, patience=self._rules.patience, vendor_says_over=self._vendor_over)
+        self._endpoint_at = self._ended + wait
+        turn = self._turn
+        if turn is not None and not turn.confirmed and turn.said != said:
+            self._drop(turn)
+            turn = None
+        if turn is None and self._rules.early and not self._interim and endpoint.is_complete(said):
+            self._begin(said, now, confirmed=False)
+
+    def _confirm(self, now: float) -> None:
+        """The pause was long enough: it is our turn."""
+        said = self._said
+        self._endpoint_at = NEVER
+        if not said:
+            return
+        self._forget_words()
+        if self._turn is not None and self._turn.said == said:
+            self._turn.confirmed = True
+        else:
+            self._begin(said, now, confirmed=True)
+        self._reprompted = 0
+        if self._rules.filler:
+            self._filler_at = now + self._rules.filler_after
+        if self._turn is not None:
+            self._flush(self._turn, now)
+
+    def _begin(self, said: str, now: float, *, confirmed: bool) -> None:
+        self._turns += 1
+        self._playback.forget()
+        self._turn = _Turn(self._turns, said, confirmed, began=now)
+        self._out.append(BeginTurn(self._turns, said, early=not confirmed, language=self._language))
+
+    def _drop(self, turn: _Turn) -> None:
+        """A turn of which nothing was heard is as if it had never been."""
+        self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
+        self._turn = None
+        self._filler_at = NEVER
+
+    def _forget_words(self) -> None:
+        self._finals, self._interim, self._looked, self._vendor_over = [], "", "", False
+
+    def _pressed(self, digit: str, now: float) -> None:
+        turn = self._turn
+        if turn is not None and turn.spoken and self._rules.interruptible and not self._all_played(now):
+            self._pause(now)
+            self._interrupt(turn)
+        elif turn is not None and not turn.spoken and not turn.own:
+            self._drop(turn)
+        self._reprompt_at = NEVER
+        if digit == "#":
+            self._digits_at = now
+        else:
+            self._digits += digit
+            self._digits_at = now + DIGITS_PAUSE
+
+    # Our side
+
+    def _say_own(self, text: str, now: float) -> None:
+        self._turns += 1
+        self._playback.forget()
+        self._turn = _Turn(self._turns, "", confirmed=True, own=True, began=now)
+        self._reply(self._turn, text, True, now)
+        self._turn.over = True
+
+    def _reply(self, turn: _Turn, text: str, last: bool, now: float) -> None:
+        if turn.first_text is None and text.strip():
+            turn.first_text = now
+            self._filler_at = NEVER
+        for phrase in turn.phrases.push(text, last=last):
+            self._phrase(turn, phrase)
+        self._ask(turn)
+
+    def _phrase(self, turn: _Turn, text: str, *, aside: bool = False) -> None:
+        number = len(turn.texts)
+        turn.texts.append(text)
+        if aside:
+            turn.asides.add(number)
+        turn.waiting[number] = bytearray()
+        self._playback.begin(number, "" if aside else text)
+
+    def _ask(self, turn: _Turn) -> None:
+        """Have the next phrases made into sound, a few ahead of the one that plays."""
+        while turn.asked < len(turn.texts) and turn.asked < turn.head + PREFETCH:
+            self._out.append(Synthesize(turn.number, turn.asked, turn.texts[turn.asked]))
+            turn.asked += 1
+
+    def _over(self, turn: _Turn, failed: bool, now: float) -> None:
+        for phrase in turn.phrases.push("", last=True):
+            self._phrase(turn, phrase)
+        if failed and not turn.texts and self._rules.failed:
+            self._phrase(turn, self._rules.failed, aside=True)
+        turn.over = True
+        self._filler_at = NEVER
+        self._ask(turn)
+        self._finish_if_said(now)
+
+    def _sound(self, turn: _Turn, sound: Sound, now: float) -> None:
+        if sound.utterance not in turn.waiting:
+            return
+        turn.waiting[sound.utterance] += sound.audio
+        if sound.last or sound.failed:
+            turn.done.add(sound.utterance)
+        self._flush(turn, now)
+
+    def _flush(self, turn: _Turn, now: float) -> None:
+        """Send what may be sent, in order: audio leaves as soon as it exists."""
+        if not turn.confirmed or self._paused is not None:
+            return
+        while turn.head in turn.waiting:
+            audio = bytes(turn.waiting[turn.head])
+            turn.waiting[turn.head].clear()
+            if audio:
+                self._out.append(Play(audio))
+                self._playback.sent(turn.head, audio, now)
+                if not turn.spoken:
+                    turn.spoken = True
+                    turn.first_sound = now
+                    self._out.append(SetMark(f"{self._playback.generation}.first.{len(audio)}"))
+            if turn.head not in turn.done:
+                break
+            self._out.append(SetMark(self._playback.complete(turn.head)))
+            del turn.waiting[turn.head]
+            turn.head += 1
+            self._ask(turn)
+        self._finish_if_said(now)
+
+    def _marked(self, name: str, now: float) -> None:
+        turn = self._turn
+        parts = name.split(".")
+        if len(parts) == 3 and parts[1] == "first":
+            if turn is not None and parts[0] == str(self._playback.generation) and turn.first_played is None:
+                turn.first_played = now - int(parts[2]) / BYTES_PER_SECOND
+            return
+        self._playback.marked(name, now)
+        self._finish_if_said(now)
+
+    def _all_played(self, now: float) -> bool:
+        turn = self._turn
+        return turn is None or (
+            turn.over and turn.head == len(turn.texts) and self._playback.all_played(now) and self._paused is None
+        )
+
+    def _finish_if_said(self, now: float) -> None:
+        turn = self._turn
+        if turn is not None and turn.confirmed and self._all_played(now):
+            self._settle(turn, now, interrupted=False)
+            turn = self._turn
+            if is_backchannel(self._said):
+                self._forget_words()
+            self._weigh(now)
+        if turn is None and self._then is not None:
+            then, self._then = self._then, None
+            self._closed = True
+            self._out.append(Transfer(then.target) if isinstance(then, TransferTo) else HangUp(then.why))
+
+    def _settle(self, turn: _Turn, now: float, *, interrupted: bool) -> None:
+        """The turn is history: what of it was heard is its record."""
+        heard = self._heard_at_pause if interrupted else self._playback.heard(now)
+        if not interrupted and turn.over and self._all_played(now):
+            heard = turn.whole
+        if not turn.own:
+            self._out.append(Heard(turn.number, turn.said, heard, turn.whole, interrupted))
+            end = self._ended if self._ended is not None else turn.began
+            self._out.append(
+                Measured(
+                    turn.number,
+                    *(
+                        None if at is None else round(at - end, 4)
+                        for at in (self._final_at, turn.began, turn.first_text, turn.first_sound, turn.first_played)
+                    ),
+                )
+            )
+        self._turn = None
+        self._playback.forget()
+        self._filler_at = NEVER
+        self._reprompt_at = now + self._rules.reprompt_after
+
+    # Interruptions
+
+    def _pause(self, now: float) -> None:
+        """A voice over ours: be silent at once; whether it is an interruption shows soon."""
+        self._heard_at_pause = self._playback.heard(now)
+        self._paused = self._playback.take_back(now)
+        self._out.append(ClearAudio())
+        self._settle_at = NEVER
+
+    def _interrupt(self, turn: _Turn) -> None:
+        """They want the floor: what was not heard was not said."""
+        self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
+        self._paused = None
+        self._settle_at = NEVER
+        self._settle(turn, turn.began, interrupted=True)
+        self._reprompt_at = NEVER
+
+    def _go_on(self, now: float) -> None:
+        """A false alarm: go on where we stopped."""
+        turn, paused = self._turn, self._paused or []
+        self._paused = None
+        self._settle_at = NEVER
+        if turn is None:
+            return
+        for number, audio in paused:
+            self._out.append(Play(audio))
+            self._playback.resume(number, audio, now)
+            if number < turn.head:
+                self._out.append(SetMark(self._playback.complete(number)))
+        self._flush(turn, now)
+
+    def _hung_up(self, now: float) -> None:
+        turn = self._turn
+        if turn is not None:
+            self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
+            if turn.confirmed:
+                done = self._all_played(now)
+                if self._paused is None:
+                    self._heard_at_pause = self._playback.heard(now)
+                self._settle(turn, now, interrupted=not done)
+        self._closed = True
+
+    # Time
+
+    def _deadlines(self, now: float) -> None:
+        if self._closed:
+            return
+        if now >= self._max_at:
+            self._max_at = NEVER
+            self._say_goodbye("the call is at its longest", now)
+        if now >= self._settle_at:
+            self._settle_at = NEVER
+            if self._turn is not None and self._said and not is_backchannel(self._said):
+                self._interrupt(self._turn)
+                self._weigh(now)
+            else:
+                self._forget_words()
+                self._go_on(now)
+        lasts = self._voice is not None and is_interruption(self._said, now - self._voice)
+        if self._paused is not None and self._turn is not None and lasts:
+            # Speech that lasts is an interruption, whatever the transcriber makes of it.
+            self._interrupt(self._turn)
+        if now >= self._digits_at:
+            said, self._digits, self._digits_at = self._digits, "", NEVER
+            if said:
+                self._forget_words()
+                self._ended = self._final_at = now
+                self._begin(said, now, confirmed=True)
+        if now >= self._endpoint_at:
+            self._confirm(now)
+        if now >= self._filler_at:
+            self._filler_at = NEVER
+            turn = self._turn
+            if turn is not None and turn.confirmed and not turn.texts and not turn.over:
+                self._phrase(turn, self._rules.filler, aside=True)
+                self._ask(turn)
+        if now >= self._reprompt_at:
+            self._reprompt_at = NEVER
+            if self._turn is None and self._voice is None:
+                self._silence(now)
+        self._finish_if_said(now)
+
+    def _silence(self, now: float) -> None:
+        self._reprompted += 1
+        if self._reprompted > self._rules.reprompts:
+            self._say_goodbye("the caller is silent", now)
+        elif self._rules.reprompt:
+            self._say_own(self._rules.reprompt, now)
+        else:
+            self._reprompt_at = now + self._rules.reprompt_after
+
+    def _say_goodbye(self, why: str, now: float) -> None:
+        turn = self._turn
+        if turn is not None:
+            self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
+            if turn.spoken and self._paused is None:
+                self._pause(now)
+            self._paused = None
+            self._settle(turn, now, interrupted=True)
+        self._then = EndCall(why)
+        if self._rules.goodbye:
+            self._say_own(self._rules.goodbye, now)
+
+    def _effects(self, now: float) -> list[CallEffect]:
+        wake = self._next_wake()
+        if wake != self._asked_wake and not self._closed:
+            self._asked_wake = wake
+            if wake < NEVER:
+                self._out.append(WakeAt(max(wake, now)))
+        out, self._out = self._out, []
+        return out
+
+    def _next_wake(self) -> float:
+        times = [
+            self._endpoint_at,
+            self._settle_at,
+            self._filler_at,
+            self._reprompt_at,
+            self._digits_at,
+            self._max_at,
+        ]
+        if self._turn is not None and self._turn.over and self._turn.spoken and self._paused is None:
+            times.append(self._playback.until + 2.05)
+        if self._paused is not None and self._voice is not None:
+            times.append(self._voice + 0.75)
+        return min(times)

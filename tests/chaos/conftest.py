@@ -1,0 +1,8 @@
+"""The tests of chaos run on the event loop that the program itself runs on."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}

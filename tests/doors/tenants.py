@@ -1,0 +1,218 @@
+"""Accounts that are filled through the API with every kind of thing there is, over real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from hookflash.asgi import create_app
+from hookflash.base.ids import new_id
+from hookflash.base.phone import Address
+from hookflash.base.secret import Sealer
+from hookflash.channels.integration import Integration
+from hookflash.conversation import outbox_store
+from hookflash.conversation.intake import Arrival
+from hookflash.conversation.journal_store import seal_journal
+from hookflash.conversation.lane import Outgoing
+from hookflash.conversation.segment import Segment
+from hookflash.conversation.turn import Ending, Say, Source, Turn, Usage
+from hookflash.settings import Settings
+from hookflash.wiring import Core, desk, lane_runner, open_core
+from hookflash.workspace import store as workspace
+
+WORKER = 7
+
+
+async def hand_over(turn: Turn, say: Say) -> Ending:
+    """An answer that says the account's words again, and asks for a person."""
+    text = f"You said: {turn.words}"
+    await say(Segment(text, last=True))
+    source = Source(1, new_id("doc"), "A title", 0.8, 0.7, 3.2, cited=True)
+    usage = Usage(input_tokens=120, output_tokens=12, model_micros=42)
+    return Ending(
+        "answered",
+        text,
+        turn.words,
+        0.9,
+        (source,),
+        "scripted",
+        "rev",
+        "en",
+        usage,
+        {"search": 1.5},
+        (),
+        "asked for one",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The application over an open core, and callers of it."""
+
+    core: Core
+    app: FastAPI
+    http: httpx2.AsyncClient
+
+    async def account(self, name: str, *scopes: str) -> "Caller":
+        """A new account, and a caller with a key of these scopes (none: everything)."""
+        account_id = await workspace.create_account(self.core.db, name)
+        return await self.key(account_id, *scopes)
+
+    async def key(self, account_id: str, *scopes: str) -> "Caller":
+        async with self.core.db.tenant(account_id) as conn:
+            now = self.core.clock.now()
+            made = await workspace.create_key(conn, account_id, "test", frozenset(scopes or ("admin",)), now)
+        return Caller(self, account_id, made.text.get_secret_value())
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a key."""
+
+    api: Api
+    account_id: str
+    key: str
+
+    async def send(self, method: str, path: str, **kwargs: Any) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.key}"} | kwargs.pop("headers", {})
+        return await self.api.http.request(method, path, headers=headers, **kwargs)
+
+    async def call(self, method: str, path: str, json: object = None, *, status: int = 200, **kwargs: Any) -> Any:
+        """What the answer says; it must have this status."""
+        if json is not None:
+            kwargs["json"] = json
+        response = await self.send(method, path, **kwargs)
+        assert response.status_code == status, (method, path, response.status_code, response.text)
+        return response.json() if response.content else None
+
+
+@asynccontextmanager
+async def open_api(database_url: str, directory: Path) -> AsyncIterator[Api]:
+    settings = Settings.load(
+        {
+            "HOOKFLASH_DATABASE_URL": database_url,
+            "HOOKFLASH_DATA_DIR": str(directory),
+            "HOOKFLASH_SECRET_KEY": Sealer.new_key(),
+            "HOOKFLASH_PUBLIC_URL": "https://bot.example.com",
+            "HOOKFLASH_REQUESTS_PER_MINUTE": "10000000",
+            "HOOKFLASH_MAX_UPLOAD_BYTES": "100000",
+        }
+    )
+    async with open_core(settings, answer=hand_over) as core:
+        app = create_app(core)
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
+            yield Api(core, app, http)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """An account with one of everything. `ids` by what they are (`contact_id` ...); `word` is in every text of it."""
+
+    caller: Caller
+    word: str
+    ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> set[str]:
+        """What must not show anywhere else."""
+        return {self.word, *(value for name, value in self.ids.items() if name != "name")}
+
+
+async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
+    """Everything that an account can have; its only message out is parked."""
+    filled = Filled(caller, word)
+    ids, core = filled.ids, caller.api.core
+    source = await caller.call("POST", "/v1/sources", {"name": f"{word} source"}, status=201)
+    text = {"name": word, "title": f"{word} hours", "text": f"The {word} office opens at nine."}
+    document = await caller.call("POST", f"/v1/sources/{source['id']}/documents", text, status=202)
+    indexed = await core.indexer().index(caller.account_id, document["id"])
+    assert indexed is not None
+    assert indexed.status == "COMPLETED", indexed.error
+    config = {"name": f"{word} assistant", "sources": [source["id"]]}
+    assistant = await caller.call("POST", "/v1/assistants", config, status=201)
+    spare = await caller.call("POST", "/v1/assistants", {"name": f"{word} spare"}, status=201)
+    joined = {
+        "name": f"{word} line",
+        "assistant_id": assistant["id"],
+        "sender": sender,
+        "credentials": {"auth_tokens": [f"{word}-token"]},
+        "settings": {"burst_ms": 0},
+        "meta": {"mark": word},
+    }
+    integration = await caller.call("POST", "/v1/integrations", joined, status=201)
+    unused = await caller.call(
+        "POST", "/v1/integrations", joined | {"sender": f"whatsapp:{sender}", "name": f"{word} unused"}, status=201
+    )
+    key = await caller.call("POST", "/v1/keys", {"name": f"{word} key", "scopes": ["messages:read"]}, status=201)
+    ids |= {
+        "source_id": source["id"],
+        "document_id": document["id"],
+        "assistant_id": assistant["id"],
+        "spare_assistant_id": spare["id"],
+        "integration_id": integration["id"],
+        "spare_integration_id": unused["id"],
+        "key_id": key["id"],
+        "sender": sender,
+        "address": number,
+        "name": f"{word}.md",
+        "account_id": caller.account_id,
+    }
+    await converse(caller, integration["id"], number, f"What are the {word} hours?")
+    (contact,) = (await caller.call("GET", "/v1/contacts"))["items"]
+    (session,) = (await caller.call("GET", "/v1/sessions"))["items"]
+    said, sent = (await caller.call("GET", "/v1/messages"))["items"]
+    (ticket,) = (await caller.call("GET", "/v1/tickets"))["items"]
+    ids |= {
+        "contact_id": contact["id"],
+        "session_id": session["id"],
+        "said_id": said["id"],
+        "message_id": sent["id"],
+        "turn_id": sent["turn_id"],
+        "ticket_id": ticket["id"],
+    }
+    await caller.call("PATCH", f"/v1/contacts/{contact['id']}", {"name": word, "traits": {"mark": word}})
+    await caller.call("PUT", f"/v1/contacts/{contact['id']}/opt-outs/{sender}")
+    async with core.db.tenant(caller.account_id) as conn:
+        await seal_journal(conn, caller.account_id, core.clock.now())
+    return filled
+
+
+async def converse(caller: Caller, integration_id: str, number: str, text: str, *, sid: str | None = None) -> None:
+    """A customer's text is taken in and thought about; the answer is parked."""
+    core = caller.api.core
+    async with core.db.tenant(caller.account_id) as conn:
+        integration: Integration = await core.integrations.get(conn, integration_id)
+    arrival = Arrival(
+        account_id=caller.account_id,
+        integration_id=integration_id,
+        sid=sid or f"SM{new_id('x')}",
+        address=Address.parse(number),
+        sender=Address.parse(integration.sender),
+        text=text,
+        media=(),
+        at=core.clock.now(),
+    )
+    accepted = await core.webhooks().acceptor.accept(integration, arrival)
+    assert accepted.state == "unanswered", accepted
+    at = desk(core, lambda: WORKER)
+    runner = lane_runner(core, at)
+
+    async def acknowledge(out: Outgoing) -> None:
+        raise AssertionError("nothing here takes long")
+
+    for held in await at.claim(10):
+        work = await at.load(held)
+        assert work.unanswered is not None
+        thought = await runner.think(held, work.unanswered, acknowledge)
+        rows = await at.commit(held, thought, final=True, post_now=False)
+        assert isinstance(rows, tuple)
+        async with core.db.tenant(caller.account_id) as conn:
+            for row in rows:
+                await outbox_store.park(conn, row, "nobody can tell", core.clock.now() + timedelta(seconds=1))
+        await at.release(held, None)
