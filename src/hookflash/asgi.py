@@ -13,6 +13,8 @@ from hookflash.base.errors import HookflashError
 from hookflash.channels.api_routes import integrations
 from hookflash.channels.check import NONCE_HEADER
 from hookflash.channels.routes import router as twilio_router
+from hookflash.channels.voice_routes import Voices
+from hookflash.channels.voice_routes import router as voice_router
 from hookflash.conversation import routes as conversation
 from hookflash.conversation.journal_store import journal
 from hookflash.db.listen import Listener, Notified, Reconnected
@@ -72,6 +74,7 @@ def create_app(core: Core) -> FastAPI:
     settings = core.settings
     app.state.core = core
     app.state.webhooks = webhooks
+    app.state.voices = Voices(webhooks, core.switchboard())
     app.state.office = Office(core.db, core.clock, journal)
     app.state.integrations = core.integrations
     app.state.public_url = settings.public_url
@@ -80,6 +83,7 @@ def create_app(core: Core) -> FastAPI:
         core.knowledge, core.providers.embedder, settings.embedder, settings.max_upload_bytes
     )
     app.include_router(twilio_router)
+    app.include_router(voice_router)
     for router in ROUTERS:
         app.include_router(router)
 

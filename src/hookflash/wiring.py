@@ -25,6 +25,7 @@ from hookflash.channels.routes import Webhooks
 from hookflash.channels.store import Integrations
 from hookflash.channels.text import TwilioPost
 from hookflash.channels.think import Thinker
+from hookflash.channels.voice_jobs import Switchboard
 from hookflash.conversation.lane import LaneRunner, Unanswered
 from hookflash.conversation.turn import Answerer, Turn
 from hookflash.db.embedded import EmbeddedPostgres
@@ -82,6 +83,9 @@ class Core:
             public_url=self.settings.public_url,
             trusted=self.settings.trusted_proxies,
         )
+
+    def switchboard(self) -> Switchboard:
+        return Switchboard(self.db, self.clock, self.answer)
 
     def _desk(self) -> Desk:
         return desk(self, lambda: 0)

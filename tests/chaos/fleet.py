@@ -2,10 +2,11 @@
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -48,7 +49,7 @@ class Process:
         trap(self.directory, self.number, point, sign).touch()
 
 
-Died = Callable[[Process], Awaitable[None]]
+Died = Callable[[Process], Coroutine[Any, Any, None]]
 
 
 async def unmourned(process: Process) -> None:
@@ -107,7 +108,6 @@ async def fleet(
     directory: Path, environment: dict[str, str], port: int, died: Died = unmourned, **seconds: float
 ) -> AsyncIterator[Fleet]:
     """Processes that live as long as the block; `seconds` are the waits of an `Order`."""
-    directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.chaos.process"]
     async with await anyio.open_process(command, cwd=ROOT, stderr=None) as parent, anyio.create_task_group() as tasks:
         made = Fleet(directory, environment, port, seconds, parent, died)

@@ -1,13 +1,13 @@
 """Deaths while people text: at every named point in turn, and from outside at any moment."""
 
+import math
 import os
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-import anyio
-
+from hookflash.testing.wait import until
 from tests.chaos.customers import Postbox
 from tests.chaos.fleet import Fleet, Process
 
@@ -23,7 +23,10 @@ POINTS = {
 
 @dataclass(slots=True)
 class Killer:
-    """Kills `kills` processes, spread over the messages that are sent; at a named point every second time."""
+    """Kills `kills` processes, spread over the messages that are sent; every second one at a named point.
+
+    A worker dies only while another works: how soon that one takes over is measured.
+    """
 
     rng: Random
     kills: int
@@ -34,8 +37,8 @@ class Killer:
         """Returns when the last one was asked for."""
         points = list(POINTS)
         for number in range(self.kills):
-            while postbox.sent < self.messages * 0.9 * number / self.kills:
-                await anyio.sleep(0.02)
+            due = self.messages * 0.9 * number / self.kills
+            await until(lambda due=due: postbox.sent >= due, math.inf)  # type: ignore[misc]
             if number % 2 == 0:
                 point = points[number // 2 % len(points)]
                 (await self._choose(fleet, POINTS[point])).set_trap(point)
@@ -45,9 +48,11 @@ class Killer:
                 os.kill(process.pid, signal.SIGKILL)
 
     async def _choose(self, fleet: Fleet, role: str) -> Process:
-        while not (able := fleet.living(role)):
-            await anyio.sleep(0.02)
-        return self.rng.choice(able)
+        def able() -> list[Process]:
+            return fleet.at_work() if role == "worker" else fleet.living(role)
+
+        await until(lambda: len(able()) > 1, math.inf)
+        return self.rng.choice(able())
 
     def record(self, process: Process) -> None:
         """A process has ended."""

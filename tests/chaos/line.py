@@ -78,7 +78,7 @@ async def chaos_line(
     **settings: Any,
 ) -> AsyncIterator[Line]:
     """Everything running, with one SMS and one WhatsApp sender. `settings` are those of both integrations."""
-    port = _free_port()
+    port, processes_directory = _free_port(), make_directory(directory / "processes")
     base = f"http://127.0.0.1:{port}"
     async with Emulator.serve(pace=pace) as emulator:
         environment = {
@@ -95,7 +95,9 @@ async def chaos_line(
             account_id = await workspace.create_account(core.db, "Chaos")
             hooks = {}
             async with core.db.tenant(account_id) as conn:
-                assistant = await assistants.create(conn, account_id, AssistantConfig(name="Scripted", segment_budget=10))
+                assistant = await assistants.create(
+                    conn, account_id, AssistantConfig(name="Scripted", segment_budget=10)
+                )
                 for sender in (SMS, WHATSAPP):
                     made = await core.integrations.create(
                         conn,
@@ -117,7 +119,7 @@ async def chaos_line(
                 callback_url=f"{hooks[WHATSAPP]}/messages{RETRIES}",
                 fallback_url=f"{hooks[WHATSAPP]}/fallback{RETRIES}",
             )
-            async with fleet(directory / "processes", environment, port, died, **(waits or {})) as processes:
+            async with fleet(processes_directory, environment, port, died, **(waits or {})) as processes:
                 for role, number in (("web", webs), ("worker", workers)):
                     for _ in range(number):
                         await processes.start(role)
@@ -143,6 +145,12 @@ async def _answers(base: str) -> bool:
             return (await client.get(f"{base}/readyz")).status_code == 200
         except httpx2.TransportError:
             return False
+
+
+def make_directory(path: Path) -> Path:
+    """The same path, at which there is a directory now."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _free_port() -> int:

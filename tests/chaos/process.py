@@ -4,6 +4,7 @@
 all of them. It prints one `News` a line (JSON): the process id at the start, and how it ended.
 """
 
+import math
 import os
 import random
 import select
@@ -26,6 +27,7 @@ from hookflash.conversation import outbox
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
 from hookflash.settings import Settings
+from hookflash.testing.wait import until
 from hookflash.twilio.client import TwilioClient
 from hookflash.wiring import open_core
 from hookflash.worker import WorkerRole
@@ -116,8 +118,7 @@ async def _role(order: Order) -> None:
 
 
 async def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        await anyio.sleep(0.5)
+    await until(lambda: os.getppid() != parent, math.inf, 0.5)
     os._exit(1)
 
 

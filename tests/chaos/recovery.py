@@ -8,8 +8,8 @@ from hookflash.base.errors import Unavailable
 from tests.chaos.fleet import Process
 from tests.chaos.line import Line
 
-_HELD = "select contact_id, fence from lanes where worker = any(%s)"
-_TAKEN_OVER = "select contact_id from lanes where contact_id = any(%s) and fence > %s"
+_HELD = "select contact_id, fence, clock_timestamp() as now from lanes where worker = any(%s)"
+_FENCES = "select contact_id, fence from lanes where contact_id = any(%s)"
 _OWED = (
     "select distinct contact_id from messages where contact_id = any(%s)"
     " and state in ('unanswered', 'waiting', 'posting') and created_at <= %s"
@@ -22,28 +22,27 @@ class Recovery:
 
     takeovers: list[float] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
+    unmeasured: int = 0
 
     async def measure(self, line: Line, process: Process) -> None:
         """From the death of this worker on, which has only just happened."""
         died = anyio.current_time()
         try:
-            held = {r["contact_id"]: r["fence"] for r in await line.rows(_HELD, list(process.presence()))}
-            if not held:
-                return
-            now = (await line.rows("select clock_timestamp() as now"))[0]["now"]
-            lanes, owed = set(held), set(held)
+            held = await line.rows(_HELD, list(process.presence()))
+            lanes = {r["contact_id"]: r["fence"] for r in held}
+            owed, now = set(lanes), held[0]["now"] if held else None
             while lanes or owed:
-                await anyio.sleep(0.03)
-                for contact_id in tuple(lanes):
-                    if await line.rows(_TAKEN_OVER, [contact_id], held[contact_id]):
-                        lanes.discard(contact_id)
-                        self.takeovers.append(anyio.current_time() - died)
-                if owed:
-                    still = {r["contact_id"] for r in await line.rows(_OWED, list(owed), now)}
-                    self.answers += [anyio.current_time() - died] * len(owed - still)
-                    owed = still
+                await anyio.sleep(0.05)
+                waited = anyio.current_time() - died
+                for r in await line.rows(_FENCES, list(lanes)):
+                    if r["fence"] > lanes[r["contact_id"]]:
+                        del lanes[r["contact_id"]]
+                        self.takeovers.append(waited)
+                still = {r["contact_id"] for r in await line.rows(_OWED, list(owed), now)}
+                self.answers += [waited] * len(owed - still)
+                owed = still
         except Unavailable:
-            return
+            self.unmeasured += 1
 
 
 def spread(seconds: list[float]) -> dict[str, float]:

@@ -1,17 +1,20 @@
 """A whole text line in one process, over real PostgreSQL and real sockets: the emulator, the web role, a worker."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
+import httpx2
 import uvicorn
 
 from hookflash.asgi import create_app
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.base.clock import Clock
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import Integration, IntegrationSettings
 from hookflash.conversation.segment import Segment
@@ -21,11 +24,13 @@ from hookflash.knowledge import store as knowledge
 from hookflash.sample import documents
 from hookflash.settings import Settings
 from hookflash.testing.wait import until
+from hookflash.twilio.signature import sign
 from hookflash.wiring import Core, open_core
 from hookflash.worker import WorkerRole
 from hookflash.workspace import store as workspace
 
 OURS = "+15550100200"
+ACME = AssistantConfig(name="Test", company="Acme")
 
 
 def scripted(answer: Callable[[Turn], Awaitable[str]]) -> Answerer:
@@ -51,6 +56,27 @@ class TextLine:
     emulator: Emulator
     account_id: str
     integration: Integration
+
+    @property
+    def base(self) -> str:
+        """The integration's address."""
+        return f"{self.core.settings.public_url}/twilio/{self.integration.id}"
+
+    async def signed(self, path: str, form: Mapping[str, str]) -> httpx2.Response:
+        """A request as Twilio makes it, to one of the integration's addresses, without a network between."""
+        url = self.base + path
+        headers = sign(url, self.emulator.auth_token, form=form.items())
+        transport = httpx2.ASGITransport(create_app(self.core), raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport) as client:
+            return await client.post(url, data=dict(form), headers=headers)
+
+    async def change(self, **changes: Any) -> Integration:
+        """Change the integration; `settings` as a mapping of those that change."""
+        if "settings" in changes:
+            kept = self.integration.settings.model_dump() | changes["settings"]
+            changes["settings"] = IntegrationSettings.model_validate(kept)
+        async with self.core.db.tenant(self.account_id) as conn:
+            return await self.core.integrations.update(conn, self.integration.id, self.core.clock.now(), **changes)
 
     def phone(self, number: str = "+15550111222") -> Phone:
         return self.emulator.handset(number)
@@ -105,11 +131,19 @@ async def text_line(
     sender: str = OURS,
     workers: int = 1,
     web: bool = True,
+    assistant_config: AssistantConfig = ACME,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    clock: Clock | None = None,
+    pool: Sequence[str] = (),
+    advanced_opt_out: bool = False,
     **settings: Any,
 ) -> AsyncIterator[TextLine]:
-    """Everything running; `settings` are the integration's. `answer` None: the real assistant."""
-    async with Emulator.serve(pace=0.01) as emulator, anyio.create_task_group() as tasks:
-        listener_port = await _free_port()
+    """Everything running; `settings` are the integration's. `answer` None: the real assistant.
+
+    With a `pool` of numbers the sender is a Messaging Service of them. `clock` drives emulator and program alike.
+    """
+    async with Emulator.serve(pace=0.01, clock=clock) as emulator, anyio.create_task_group() as tasks:
+        listener_port = await free_port()
         configured = Settings.load(
             {
                 "HOOKFLASH_DATABASE_URL": database_url,
@@ -120,11 +154,14 @@ async def text_line(
                 "TWILIO_ACCOUNT_SID": emulator.account_sid,
                 "TWILIO_AUTH_TOKEN": emulator.auth_token.get_secret_value(),
             }
+            | dict(environment)
         )
-        async with open_core(configured, answer=scripted(answer) if answer else None) as core:
+        service = emulator.add_service("pool", advanced_opt_out=advanced_opt_out) if pool else None
+        sender = service.sid if service else sender
+        async with open_core(configured, clock=clock, answer=scripted(answer) if answer else None) as core:
             account_id = await workspace.create_account(core.db, "Test")
             async with core.db.tenant(account_id) as conn:
-                assistant = await assistants.create(conn, account_id, AssistantConfig(name="Test", company="Acme"))
+                assistant = await assistants.create(conn, account_id, assistant_config)
                 integration = await core.integrations.create(
                     conn,
                     account_id,
@@ -137,7 +174,11 @@ async def text_line(
                     meta={},
                 )
             hook = f"http://127.0.0.1:{listener_port}/twilio/{integration.id}/messages"
-            if sender.startswith("whatsapp:"):
+            if service:
+                service.resource["inbound_request_url"] = hook
+                for number in pool:
+                    emulator.add_number(number, service=service.sid)
+            elif sender.startswith("whatsapp:"):
                 emulator.add_whatsapp_sender(sender.removeprefix("whatsapp:"), callback_url=hook)
             else:
                 emulator.add_number(sender, sms_url=hook)
@@ -167,7 +208,7 @@ async def serving(core: Core, port: int) -> AsyncIterator[None]:
             server.should_exit = True
 
 
-async def _free_port() -> int:
+async def free_port() -> int:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     async with listener:
         port: int = listener.extra(anyio.abc.SocketAttribute.local_port)

@@ -68,11 +68,16 @@ class Means:
 
 
 def answerer(means: Means) -> Answerer:
-    """An Answerer over these means. The answer is said whole, as one last segment, when it is certain."""
+    """An Answerer over these means.
+
+    A text is said whole, as one last segment, when it is certain. On a spoken line the words of a generative model are
+    said as they come, when the passages bear on the question well enough: nobody waits on the telephone for certainty.
+    """
 
     async def answer(turn: Turn, say: Say) -> Ending:
-        ending = await _Thought(means, turn).think()
-        await say(Segment(ending.text, last=True))
+        thought = _Thought(means, turn, say)
+        ending = await thought.think()
+        await say(Segment("" if thought.streamed else ending.text, last=True))
         return ending
 
     return answer
@@ -81,9 +86,11 @@ def answerer(means: Means) -> Answerer:
 class _Thought:
     """The thinking of one turn; each step writes down what it took and what went wrong."""
 
-    def __init__(self, means: Means, turn: Turn) -> None:
+    def __init__(self, means: Means, turn: Turn, say: Say) -> None:
         self.means = means
         self.turn = turn
+        self.say_aloud = say
+        self.streamed = False
         self.config = AssistantConfig.stored(turn.session.config)
         self.words = turn.words.strip()
         self.revision = prompt_revision(self.config)
@@ -122,7 +129,9 @@ class _Thought:
         if not passages:
             return self.nothing()
         async with self.stage("model"):
-            outcome = await ask(models, self.request(passages, images), self.means.breakers)
+            aloud = self.turn.line.spoken and passages[0].score >= self.config.confidence_threshold
+            stream = self.speak if aloud and models and models[0].generative else None
+            outcome = await ask(models, self.request(passages, images), self.means.breakers, stream)
         self.degraded += outcome.degraded
         if not isinstance(outcome, Chosen):
             return await self.outage("no model answered")
@@ -209,6 +218,10 @@ class _Thought:
             self.degraded += ["search: empty knowledge"] if found.why == "empty knowledge" else []
         return passages, None
 
+    async def speak(self, piece: str) -> None:
+        self.streamed = True
+        await self.say_aloud(Segment(piece))
+
     def request(self, passages: tuple[Passage, ...], images: tuple[Image, ...]) -> ModelRequest:
         config = self.config
         limit = limit_chars(config, self.language, self.turn.line)
@@ -236,6 +249,9 @@ class _Thought:
             history=self.turn.history,
         )
         sources = _sources(passages, reply)
+        if self.streamed:
+            # It has been said; what is left is to remember how sure we were.
+            return self.ending("answered", reply.answer, confidence, reply.model, sources)
         limit = limit_chars(self.config, self.language, self.turn.line)
         match decision:
             case Answer():

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hookflash.assistant.templates import KEYS
+from hookflash.assistant.voice import VoiceConfig
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")]
 TemplateKey = Annotated[str, Field(max_length=40)]
@@ -80,6 +81,7 @@ class AssistantConfig(BaseModel):
         default=True,
         description="Whether a question that was answered before, on unchanged knowledge, is answered alike.",
     )
+    voice: VoiceConfig = Field(default_factory=VoiceConfig, description="How it speaks on the telephone.")
     history_tokens: int = Field(
         default=800, ge=0, le=8_000, description="How much of the session's past the model is shown, in tokens."
     )

@@ -1,7 +1,8 @@
 """The knowledge of one assistant's turn: which sources it may search, at which version, and the answers kept from them."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,9 @@ from hookflash.base.errors import Misconfigured
 from hookflash.conversation.turn import Turn, Usage
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage
 from hookflash.knowledge.source import Scope
+
+# Turns whose scope is remembered: more than one process thinks about at once.
+REMEMBERED = 1_000
 
 
 class Knowledge(Protocol):
@@ -32,6 +36,7 @@ class Library:
     knowledge: Knowledge
     embedder: Callable[[str], Embedder]
     model: str
+    _scopes: OrderedDict[str, Scope] = field(default_factory=OrderedDict, init=False, repr=False)
 
     async def search(self, turn: Turn, question: str) -> Found | NothingFound:
         return await self.knowledge.search(await self._scope(turn), question)
@@ -58,5 +63,11 @@ class Library:
         await self.knowledge.keep(account_id, key, msgspec.json.encode(answer))
 
     async def _scope(self, turn: Turn) -> Scope:
-        config = AssistantConfig.stored(turn.session.config)
-        return await self.knowledge.scope(turn.account_id, config.sources)
+        """One look a turn, so that all of its steps mean the same knowledge."""
+        found = self._scopes.get(turn.id)
+        if found is None:
+            config = AssistantConfig.stored(turn.session.config)
+            found = self._scopes[turn.id] = await self.knowledge.scope(turn.account_id, config.sources)
+            if len(self._scopes) > REMEMBERED:
+                self._scopes.popitem(last=False)
+        return found

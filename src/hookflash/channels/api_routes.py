@@ -204,7 +204,7 @@ async def create_integration(body: NewIntegration, request: Request, caller: Wri
             assistant_id=body.assistant_id,
             sender=sender,
             messaging_service_sid=body.messaging_service_sid,
-            credentials=body.credentials and body.credentials.kept(),
+            credentials=body.credentials.kept() if body.credentials else None,
             settings=body.settings,
             meta=body.meta,
         )
@@ -242,7 +242,7 @@ async def update_integration(
             given = {name: getattr(body.settings, name) for name in body.settings.model_fields_set}
             changes["settings"] = before.settings.model_copy(update=given)
         if "credentials" in changes:
-            changes["credentials"] = body.credentials and body.credentials.kept()
+            changes["credentials"] = body.credentials.kept() if body.credentials else None
             told["credentials"] = "replaced" if body.credentials else "removed"
         if before.is_service and "messaging_service_sid" in changes:
             raise Invalid(

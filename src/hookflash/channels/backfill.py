@@ -28,7 +28,10 @@ LISTED_AT_MOST = 50_000
 class BackfillStore(Protocol):
     """What back-filling needs of the database."""
 
-    async def unseen(self, account_id: str, sids: list[str]) -> set[str]: ...
+    async def received(self, account_id: str, sids: list[str]) -> dict[str, datetime]:
+        """When those of these messages arrived that we have."""
+        ...
+
     async def backfilled(self, integration: Integration, to: datetime) -> None: ...
 
 
@@ -51,14 +54,21 @@ class Backfill:
         begun = integration.created_at - timedelta(seconds=10)
         since = max(begun, (integration.backfilled_to or begun) - OVERLAP, started - REACH_BACK)
         listed = await self._listed(integration, since)
-        unseen = await self.store.unseen(integration.account_id, [m.sid for m in listed])
-        missing = [m for m in listed if m.sid in unseen]
+        received = await self.store.received(integration.account_id, [m.sid for m in listed])
+        before: dict[str | None, datetime] = {}
         taken = 0
-        for message in missing:
-            arrival = await self._arrival(integration, message)
-            if arrival is not None:
+        for message in listed:
+            if message.sid not in received:
+                arrival = await self._arrival(integration, message, before.get(message.sender))
+                if arrival is None:
+                    continue
                 accepted = await self.accept(integration, arrival)
                 taken += accepted.message_id is not None
+                received[message.sid] = arrival.at
+                if accepted.message_id is None:
+                    # Its webhook came at this moment: what follows it has to follow the time that the webhook gave it.
+                    received |= await self.store.received(integration.account_id, [message.sid])
+            before[message.sender] = received[message.sid]
         await self.store.backfilled(integration, started)
         if taken:
             log.info("messages taken in from Twilio's list", integration=integration.id, messages=taken)
@@ -80,7 +90,8 @@ class Backfill:
         oldest_first = list(found.values())[::-1]
         return sorted(oldest_first, key=lambda m: m.created_at or since)
 
-    async def _arrival(self, integration: Integration, message: SentMessage) -> Arrival | None:
+    async def _arrival(self, integration: Integration, message: SentMessage, before: datetime | None) -> Arrival | None:
+        """`before` is when the message before it arrived: Twilio's times are whole seconds, and its list knows better."""
         media: tuple[Media, ...] = ()
         if message.num_media:
             items = await account_of(self.client, integration).media(message.sid)
@@ -90,6 +101,7 @@ class Backfill:
         except Invalid:
             log.warning("a listed message has no usable address", integration=integration.id)
             return None
+        at = message.sent_at or message.created_at or self.clock.now()
         return Arrival(
             account_id=integration.account_id,
             integration_id=integration.id,
@@ -98,6 +110,6 @@ class Backfill:
             sender=sender,
             text=message.body.strip(),
             media=media,
-            at=message.sent_at or message.created_at or self.clock.now(),
+            at=max(at, before + timedelta(microseconds=1)) if before else at,
             via="backfill",
         )

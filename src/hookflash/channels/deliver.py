@@ -14,7 +14,6 @@ from hookflash.conversation.outbox import (
     MAX_ATTEMPTS,
     PARK_AFTER,
     POST_WITHIN,
-    PROVE_ABSENT_LIVE,
     Accepted,
     Candidate,
     Posted,
@@ -84,7 +83,7 @@ class Deliverer:
     async def _send(self, integration: Integration, row: Leaving) -> Left | Later:
         outcome: Posted
         if self.clock.monotonic() - (row.marked or 0.0) > POST_WITHIN:
-            return Later(PROVE_ABSENT_LIVE)
+            return await self._again(row, "it was marked too long ago to be sent without being settled")
         try:
             outcome = await self.post.send(integration, row, status_callback(self.public_url, row))
             self.point("after_send")

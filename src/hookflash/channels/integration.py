@@ -64,9 +64,12 @@ class IntegrationSettings(BaseModel):
                 given = f"+{given}"
             if given != "*":
                 try:
-                    given = str(Address.parse(given))
+                    address = Address.parse(given)
                 except Invalid as error:
                     raise ValueError(f"{value!r}: {error.message}") from None
+                if address.kind is Kind.SMS and not address.value.lstrip("+").isdigit():
+                    raise ValueError(f"{value!r}: a sender with a name cannot write to us")
+                given = str(address)
             out.append(given)
         return out
 
@@ -168,9 +171,13 @@ def parse_sender(text: str) -> str:
     if _SERVICE.fullmatch(text):
         return text
     try:
-        return str(Address.parse(text))
+        address = Address.parse(text)
     except Invalid:
+        address = None
+    # Nobody can write to a sender that is a name.
+    if address is None or not address.value.lstrip("+").isdigit():
         raise Invalid(
             "sender must be a number in E.164 form (+15551234567), whatsapp:+15551234567, or a Messaging Service (MG...)",
             field="sender",
-        ) from None
+        )
+    return str(address)

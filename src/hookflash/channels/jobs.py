@@ -71,13 +71,13 @@ class Desk:
             return await lane_store.next_due(conn)
 
     async def load(self, held: Held) -> Work:
-        async with self.db.tenant(held.account_id) as conn:
+        async with self.db.pipelined(held.account_id) as conn:
             return await lane_store.load(conn, held)
 
     async def commit(self, held: Held, thought: Thought, *, final: bool, post_now: bool) -> tuple[Leaving, ...] | Newer:
         self.point("before_commit")
         marked = self.clock.monotonic()
-        async with self.db.tenant(held.account_id) as conn:
+        async with self.db.pipelined(held.account_id) as conn:
             rows = await lane_store.commit_turn(conn, held, thought, self.clock.now(), final=final, post_now=post_now)
         if isinstance(rows, Newer):
             return rows
@@ -92,7 +92,7 @@ class Desk:
         return row and replace(row, marked=marked)
 
     async def release(self, held: Held, due_in: float | None, *, failed: bool = False) -> None:
-        async with self.db.tenant(held.account_id) as conn:
+        async with self.db.at_once(held.account_id) as conn:
             await lane_store.release(conn, held, due_in, failed=failed)
 
     async def give_up(self, held: Held, unanswered: Unanswered, why: str) -> None:
@@ -104,11 +104,11 @@ class Desk:
             return await self.integrations.get(conn, integration_id)
 
     async def mark_posting(self, held: Held, row: Leaving, scope: str) -> str | None:
-        async with self.db.tenant(row.account_id) as conn:
+        async with self.db.at_once(row.account_id) as conn:
             return await outbox_store.mark_posting(conn, held, row, scope, self.clock.now())
 
     async def posted(self, row: Leaving, outcome: Accepted) -> None:
-        async with self.db.tenant(row.account_id) as conn:
+        async with self.db.at_once(row.account_id) as conn:
             await outbox_store.posted(conn, row, outcome, self.clock.now())
 
     async def refused(self, row: Leaving, outcome: Refused, scope: str) -> None:
@@ -116,11 +116,11 @@ class Desk:
             await outbox_store.refused(conn, row, outcome, scope, self.clock.now())
 
     async def again(self, row: Leaving, delay: float, reason: str) -> None:
-        async with self.db.tenant(row.account_id) as conn:
+        async with self.db.at_once(row.account_id) as conn:
             await outbox_store.again(conn, row, delay, reason, self.clock.now())
 
     async def park(self, row: Leaving, reason: str) -> None:
-        async with self.db.tenant(row.account_id) as conn:
+        async with self.db.at_once(row.account_id) as conn:
             await outbox_store.park(conn, row, reason, self.clock.now())
 
     async def unknown(self, account_id: str, candidates: list[Candidate]) -> list[Candidate]:
@@ -150,20 +150,20 @@ class Desk:
                 log.warning("leases cannot be kept", reason=error.message)
             await self.clock.sleep(REAP_EVERY)
 
-    async def unseen(self, account_id: str, sids: list[str]) -> set[str]:
-        async with self.db.tenant(account_id) as conn:
-            return set(sids) - await outbox_store.known_sids(conn, account_id, sids)
+    async def received(self, account_id: str, sids: list[str]) -> dict[str, datetime]:
+        async with self.db.at_once(account_id) as conn:
+            return await intake_store.received(conn, account_id, sids)
 
     async def backfilled(self, integration: Integration, to: datetime) -> None:
         async with self.db.tenant(integration.account_id) as conn:
             await self.integrations.backfilled(conn, integration.id, to)
 
     async def save_media(self, account_id: str, message_id: str, media: tuple[Media, ...]) -> None:
-        async with self.db.tenant(account_id) as conn:
+        async with self.db.at_once(account_id) as conn:
             await lane_store.save_media(conn, message_id, media)
 
     async def take_inline(self, integration: Integration, message_id: str) -> list[Leaving]:
-        async with self.db.tenant(integration.account_id) as conn:
+        async with self.db.at_once(integration.account_id) as conn:
             return await outbox_store.take_inline(conn, message_id, integration.opt_out_scope, self.clock.now())
 
 

@@ -9,6 +9,7 @@ import anyio
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import Counter, Histogram
+from starlette.requests import HTTPConnection
 
 from hookflash.base.clock import Clock
 from hookflash.base.errors import Forbidden, NotFound
@@ -49,7 +50,7 @@ class Webhooks:
     public_url: str | None
     trusted: tuple[IPv4Network | IPv6Network, ...]
 
-    def url_of(self, request: Request) -> str:
+    def url_of(self, request: HTTPConnection) -> str:
         """The address that Twilio signed."""
         peer = request.client.host if request.client else ""
         return public_url(

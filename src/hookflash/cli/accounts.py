@@ -11,6 +11,7 @@ from hookflash.wiring import open_core
 from hookflash.workspace import store as workspace
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     help="Accounts: each has its own numbers, documents and conversations.",
     epilog="Example: hookflash accounts list",

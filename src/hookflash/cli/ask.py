@@ -5,14 +5,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
-from hookflash.base.errors import Invalid, NotFound
+from hookflash.base.errors import Invalid
 from hookflash.base.ids import new_id
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.integration import line_traits
 from hookflash.cli import screen
-from hookflash.cli.opening import account_meant, read_settings, run
+from hookflash.cli.meant import account_meant, assistant_meant
+from hookflash.cli.numbers import CUSTOMER, NUMBER
+from hookflash.cli.opening import read_settings, run
 from hookflash.cli.turn_view import facts, passage_rows, passages, speech
 from hookflash.cli.turns_store import Taken, headings_of
 from hookflash.conversation.message import Direction, Message
@@ -22,7 +23,7 @@ from hookflash.settings import Settings
 from hookflash.twilio.segments import count
 from hookflash.wiring import Core, open_core
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog='Example: hookflash ask "Can I return a gift?" --json')
@@ -62,21 +63,6 @@ async def _ask(
             return ending, await headings_of(conn, [source.chunk_id for source in ending.sources])
 
 
-async def assistant_meant(core: Core, account_id: str, wanted: str | None) -> assistants.Assistant:
-    """The assistant that was named, or the only one. Raises NotFound and Invalid."""
-    async with core.db.tenant(account_id) as conn:
-        if wanted is not None:
-            return await assistants.find(conn, wanted) or await assistants.get(conn, wanted)
-        page = await assistants.page(conn, 2, None)
-    if not page.items:
-        raise NotFound(
-            "There is no assistant yet.", hint="hookflash integrations create makes one, and so does hookflash up"
-        )
-    if len(page.items) > 1:
-        raise Invalid("There are several assistants: say which one.", hint="add --assistant NAME")
-    return page.items[0]
-
-
 def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config: AssistantConfig, words: str) -> Turn:
     """A turn of nobody, by SMS."""
     now = core.clock.now()
@@ -86,9 +72,9 @@ def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config:
         integration_id="",
         contact=Contact(new_id("cont"), None, None),
         session=Session(new_id("sess"), assistant_id, revision, config.to_dict(), now),
-        said=(Message(new_id("msg"), Direction.IN, Address(Kind.SMS, "+12025550143"), words, now),),
+        said=(Message(new_id("msg"), Direction.IN, Address(Kind.SMS, CUSTOMER), words, now),),
         history=(),
-        line=line_traits(Address(Kind.SMS, "+12025550100"), config.segment_budget),
+        line=line_traits(Address(Kind.SMS, NUMBER), config.segment_budget),
         now=now,
     )
 

@@ -6,7 +6,8 @@ import typer
 
 from hookflash.base.errors import NotFound
 from hookflash.cli import screen
-from hookflash.cli.opening import account_meant, read_settings, run
+from hookflash.cli.meant import account_meant
+from hookflash.cli.opening import read_settings, run
 from hookflash.conversation.journal import Broken, Sound
 from hookflash.conversation.journal_store import verify_journal
 from hookflash.settings import Settings
@@ -14,6 +15,7 @@ from hookflash.wiring import open_core
 from hookflash.workspace import store as workspace
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     help="The journal of everything that was said and done.",
     epilog="Example: hookflash audit verify",

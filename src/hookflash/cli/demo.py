@@ -15,10 +15,11 @@ from hookflash.base.clock import SystemClock
 from hookflash.cli import screen
 from hookflash.cli.indexing import Watcher
 from hookflash.cli.logs import configure_logs
+from hookflash.cli.numbers import CUSTOMER, NUMBER
 from hookflash.cli.opening import run
 from hookflash.cli.phone import PhoneLine
 from hookflash.cli.roles import ended_by_signal, port_of, web, worker
-from hookflash.cli.try_out import CUSTOMER, NUMBER, Shop, open_shop
+from hookflash.cli.try_out import Shop, open_shop
 from hookflash.cli.turn_view import facts, passage_rows, passages, speech
 from hookflash.emulator.remote import RemoteEmulator
 from hookflash.emulator.server import Emulator
@@ -26,7 +27,7 @@ from hookflash.sample import documents
 from hookflash.settings import Settings
 from hookflash.wiring import open_core
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 # Each with why it is asked.
 TEXTS = (

@@ -39,7 +39,7 @@ from hookflash.settings import Settings
 from hookflash.wiring import Core, database_url, open_core
 from hookflash.workspace import store as workspace
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _MODEL_SECONDS = 30.0
 _MARKS = {State.OK: ("✓", "good"), State.WARN: ("!", "doubtful"), State.FAIL: ("✗", "bad")}
@@ -57,7 +57,14 @@ def doctor(
     Run it beside the running server, with the same settings. It asks the model one small question, which may cost a
     fraction of a cent, and sends no text. Ends with 1 when a link is broken.
     """
-    found = run(_examine, fix, not as_json)
+    try:
+        settings = with_running(read_settings())
+    except Misconfigured as error:
+        found = [failed("settings", error, "hookflash init writes a file with every setting explained")]
+        if not as_json:
+            _show(found[0])
+    else:
+        found = run(_examine, settings, fix, not as_json)
     if as_json:
         screen.as_json([{"link": f.link, "state": f.state.value, "found": f.found, "mend": f.mend} for f in found])
     else:
@@ -66,9 +73,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def _examine(fix: bool, show: bool) -> list[Finding]:
+async def _examine(settings: Settings, fix: bool, show: bool) -> list[Finding]:
     found: list[Finding] = []
-    async with aclosing(findings(fix)) as stream:
+    async with aclosing(findings(settings, fix)) as stream:
         async for finding in stream:
             found.append(finding)
             if show:
@@ -104,13 +111,8 @@ def _sum_up(found: list[Finding]) -> None:
         screen.next_step("text your number, or look into the journal:", "hookflash audit verify")
 
 
-async def findings(fix: bool) -> AsyncGenerator[Finding, None]:
-    """Every link in its order; those that rest on a broken one are left out."""
-    try:
-        settings = with_running(read_settings())
-    except Misconfigured as error:
-        yield failed("settings", error, "hookflash init writes a file with every setting explained")
-        return
+async def findings(settings: Settings, fix: bool) -> AsyncGenerator[Finding, None]:
+    """Every link in its order; those that rest on a broken one are left out. With `fix` mend what can be mended."""
     yield ok("settings", "they can be read")
     yield await _data_dir(settings)
     async with AsyncExitStack() as stack:
@@ -139,7 +141,7 @@ async def findings(fix: bool) -> AsyncGenerator[Finding, None]:
             yield finding
         integrations, sealed = await _integrations(core)
         yield sealed
-        async for finding in _twilio(core, integrations, fix):
+        async for finding in twilio_links(core, integrations, fix):
             yield finding
 
 
@@ -219,7 +221,7 @@ async def _integrations(core: Core) -> tuple[list[Integration], Finding]:
     )
 
 
-async def _twilio(core: Core, integrations: list[Integration], fix: bool) -> AsyncIterator[Finding]:
+async def twilio_links(core: Core, integrations: list[Integration], fix: bool) -> AsyncGenerator[Finding, None]:
     """From Twilio to us: the public address, signatures, credentials, and where Twilio looks."""
     public_url = core.settings.public_url
     if public_url is None:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hookflash.base.errors import Misconfigured
 from hookflash.base.secret import Secret
@@ -13,7 +12,7 @@ from hookflash.cli.opening import run
 from hookflash.cli.roles import until_told_to_stop
 from hookflash.emulator.server import Emulator
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: hookflash emulator --port 8090 --number +12025550100 --sms-url http://127.0.0.1:8080/sms")
@@ -54,15 +53,13 @@ async def _serve(
 def _greet(box: Emulator, numbers: list[str], *, own_token: bool) -> None:
     console = screen.out()
     console.print("\n[bold]The emulator is up.[/]\n")
-    grid = Table.grid(padding=(0, 3, 0, 2))
-    grid.add_column(style="faint")
-    grid.add_column(overflow="fold")
+    grid = screen.pairs()
     grid.add_row("HOOKFLASH_TWILIO_API_URL", f"[address]{box.url}[/]")
     grid.add_row("TWILIO_ACCOUNT_SID", box.account_sid)
     grid.add_row("TWILIO_AUTH_TOKEN", box.auth_token.get_secret_value() if own_token else "[faint]as given[/]")
     for number in numbers:
         grid.add_row("Number", number)
-    console.print(grid)
+    screen.indented(grid)
     console.print()
     screen.next_step("what its phones can do:", f"curl {box.url}/_emulator/state")
     console.print("[faint]Ctrl-C stops.[/]")

@@ -12,12 +12,13 @@ from hookflash.assistant import store as assistants
 from hookflash.base.errors import Invalid, NotFound
 from hookflash.cli import screen
 from hookflash.cli.indexing import Handed, Outcome, Watcher, index_all, source_named
-from hookflash.cli.opening import account_meant, read_settings, run
+from hookflash.cli.meant import account_meant
+from hookflash.cli.opening import read_settings, run
 from hookflash.knowledge.extract import ENDINGS
 from hookflash.settings import Settings
 from hookflash.wiring import Core, open_core
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: hookflash ingest ./handbook prices.csv --source shop")

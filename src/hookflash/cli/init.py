@@ -10,7 +10,7 @@ from hookflash.base.secret import Sealer
 from hookflash.cli import screen
 from hookflash.settings import FILE_NAME, template
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: hookflash init")

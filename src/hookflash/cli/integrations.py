@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
@@ -13,11 +12,13 @@ from hookflash.channels.integration import Credentials, Integration, Integration
 from hookflash.channels.setup import Addresses, addresses, find_place, point_at_us
 from hookflash.channels.text import account_of
 from hookflash.cli import screen
-from hookflash.cli.opening import account_meant, read_settings, run, with_running
+from hookflash.cli.meant import account_meant
+from hookflash.cli.opening import read_settings, run, with_running
 from hookflash.settings import Settings
 from hookflash.wiring import Core, open_core
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     help="The numbers, and which assistant answers them.",
     epilog="Example: hookflash integrations list",
@@ -212,11 +213,9 @@ def _tell(made: Made) -> None:
     elif made.set_at:
         screen.done(f"Set its addresses at the {', '.join(made.set_at)}.")
     else:
-        grid = Table.grid(padding=(0, 3, 0, 2))
-        grid.add_column(style="faint")
-        grid.add_column(style="address", overflow="fold")
+        grid = screen.pairs(value="address")
         grid.add_row("Incoming messages (POST)", made.addresses.messages)
         grid.add_row("If that fails (POST)", made.addresses.fallback)
         grid.add_row("Status callback", f"{made.addresses.status}  (each message brings its own)")
-        screen.out().print(grid)
+        screen.indented(grid)
     screen.next_step("prove each link of the chain:", "hookflash doctor")

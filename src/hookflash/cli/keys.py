@@ -6,13 +6,14 @@ import typer
 
 from hookflash.base.errors import Invalid
 from hookflash.cli import screen
-from hookflash.cli.opening import account_meant, read_settings, run
+from hookflash.cli.meant import account_meant
+from hookflash.cli.opening import read_settings, run
 from hookflash.rest.auth import ADMIN, SCOPES, NewKey
 from hookflash.settings import Settings
 from hookflash.wiring import open_core
 from hookflash.workspace import store as workspace
 
-app = typer.Typer(no_args_is_help=True, help="API keys.", epilog="Example: hookflash keys list")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="API keys.", epilog="Example: hookflash keys list")
 
 Account = Annotated[str | None, typer.Option(help="The account, where there are several.")]
 

@@ -9,7 +9,7 @@ from hookflash.db.migrate import newest
 from hookflash.settings import Settings
 from hookflash.wiring import database_url
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: HOOKFLASH_DATABASE_URL=postgresql://hookflash@db/hookflash hookflash migrate")

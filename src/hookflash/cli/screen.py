@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -68,11 +69,24 @@ def as_json(value: Any) -> None:
 
 
 def rows(*columns: str) -> Table:
-    """A table without a frame, one column a name."""
+    """A table without a frame, one column a name; the first one, which names things, is never broken."""
     table = Table(box=None, pad_edge=False, header_style="faint", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
     return table
+
+
+def pairs(**styles: str) -> Table:
+    """A grid of names and values; print it with `indented`."""
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    grid.add_column(style=styles.get("name", "faint"), no_wrap=True)
+    grid.add_column(style=styles.get("value", ""), overflow="fold")
+    return grid
+
+
+def indented(what: RenderableType) -> None:
+    """Print something two columns to the right."""
+    out().print(Padding(what, (0, 0, 0, 2)))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from hookflash.settings import Settings
 from hookflash.wiring import open_core
 
 log = structlog.get_logger()
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class Role(StrEnum):

@@ -1,5 +1,6 @@
 """`hookflash text`: a telephone in the terminal."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -11,17 +12,17 @@ from rich.text import Text
 from hookflash.base.clock import SystemClock
 from hookflash.base.phone import Address
 from hookflash.cli import screen
+from hookflash.cli.numbers import CUSTOMER
 from hookflash.cli.opening import read_settings, run
 from hookflash.cli.phone import Exchange, PhoneLine, Reply
 from hookflash.cli.running import Running
-from hookflash.cli.try_out import CUSTOMER
 from hookflash.cli.turn_view import NAME_WIDTH, aside, facts, passage_rows, passages, speech
 from hookflash.db.embedded import EmbeddedPostgres
 from hookflash.db.pool import Database
 from hookflash.emulator.remote import RemoteEmulator
 from hookflash.settings import Settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _TICKS = {"delivered": "✓✓ delivered", "read": "✓✓ read", "undelivered": "✗ undelivered", "failed": "✗ failed"}
 
@@ -88,6 +89,8 @@ def _chat(settings: Settings, running: Running, own: str, to: str | None, show_p
                 return
             if not words:
                 return
+            if not sys.stdin.isatty():
+                console.print(Text(words))
             exchange = portal.call(line.exchange, words, arrived)
             _after(exchange, show_passages)
 

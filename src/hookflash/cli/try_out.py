@@ -6,13 +6,11 @@ from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.channels.integration import Integration, IntegrationSettings
 from hookflash.cli.indexing import Outcome, Watcher, handed_in, index_all, source_named
+from hookflash.cli.numbers import NUMBER
 from hookflash.sample import documents
 from hookflash.wiring import Core
 from hookflash.workspace import store as workspace
 
-# Numbers that are set aside for fiction; their prefix is Washington's, so that a segment costs what it costs in the US.
-NUMBER = "+12025550100"
-CUSTOMER = "+12025550143"
 COMPANY = "Alder & Pine"
 SOURCE = "Alder & Pine"
 

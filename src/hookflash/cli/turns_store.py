@@ -24,11 +24,15 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of an inbound text. `settled` when nothing more will happen by itself."""
+    """What became of an inbound text.
+
+    `settled` when nothing of its person waits to be answered or to leave, `arrived` when what left is also delivered.
+    """
 
     state: str
     why: str | None
     settled: bool
+    arrived: bool
     turn: Taken | None
 
 
@@ -37,7 +41,9 @@ async def fate_of(conn: Connection, sid: str) -> Fate | None:
     cursor = await conn.execute(
         "select m.state, m.why, m.turn_id, exists (select from messages o where o.contact_id = m.contact_id"
         "   and (o.direction = 'out' and o.state in ('waiting', 'posting')"
-        "        or o.direction = 'in' and o.state = 'unanswered')) as busy"
+        "        or o.direction = 'in' and o.state = 'unanswered')) as busy,"
+        " exists (select from messages o where o.contact_id = m.contact_id and o.direction = 'out'"
+        "   and o.state in ('accepted', 'scheduled', 'queued', 'sending', 'sent')) as under_way"
         " from messages m where m.sid = %s and m.direction = 'in'",
         (sid,),
     )
@@ -53,7 +59,7 @@ async def fate_of(conn: Connection, sid: str) -> Fate | None:
         )
         found = await cursor.fetchone()
         turn = Taken(**found) if found else None
-    return Fate(row["state"], row["why"], not row["busy"], turn)
+    return Fate(row["state"], row["why"], not row["busy"], not (row["busy"] or row["under_way"]), turn)
 
 
 async def headings_of(conn: Connection, chunk_ids: list[int]) -> dict[int, tuple[str, ...]]:

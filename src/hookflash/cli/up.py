@@ -9,15 +9,15 @@ from typing import Annotated
 
 import anyio
 import typer
-from rich.table import Table
 
 from hookflash.base.errors import Misconfigured
 from hookflash.cli import screen
 from hookflash.cli.indexing import Watcher
+from hookflash.cli.numbers import NUMBER
 from hookflash.cli.opening import read_settings, run
 from hookflash.cli.roles import port_of, until_told_to_stop, web, worker
 from hookflash.cli.running import Running
-from hookflash.cli.try_out import NUMBER, Shop, open_shop
+from hookflash.cli.try_out import Shop, open_shop
 from hookflash.cli.turn_view import aside, facts, speech
 from hookflash.cli.turns_store import fate_of, real_numbers
 from hookflash.emulator.server import Emulator
@@ -27,7 +27,7 @@ from hookflash.settings import Settings
 from hookflash.wiring import Core, open_core
 from hookflash.workspace import store as workspace
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _KEY_FILE = "api.key"
 _LOOK_EVERY = 0.3
@@ -156,34 +156,30 @@ async def _own_key(core: Core, account_id: str, data_dir: Path) -> str | None:
 def _greet(found: Up, data_dir: Path) -> None:
     console = screen.out()
     shop, running = found.shop, found.running
+    assistant = shop.integration.assistant
     console.print("\n[bold]Hookflash is up.[/]\n")
-    grid = Table.grid(padding=(0, 3, 0, 2))
-    grid.add_column(style="faint")
-    grid.add_column(overflow="fold")
+    grid = screen.pairs()
     if shop.documents is not None:
         read = f"{len(shop.documents.indexed)} documents, {shop.documents.chunks} passages"
-        grid.add_row("Sample shop", f"{found.shop.integration.assistant.company}  [faint]({read})[/]")
+        grid.add_row("Sample shop", f"{assistant.company}  [faint]({read})[/]")
     else:
-        grid.add_row("Assistant", found.shop.integration.assistant.name)
+        grid.add_row("Assistant", assistant.name)
     grid.add_row("Number", f"[us]{running.number}[/]  [faint](emulated)[/]")
-    grid.add_row("Answers with", ", ".join(found.shop.integration.assistant.models))
+    grid.add_row("Answers with", ", ".join(assistant.models))
     grid.add_row("API", f"[address]{running.web}/v1[/]  [faint](described at /openapi.json)[/]")
-    grid.add_row("Webhooks", f"[address]{running.web}/twilio/{shop.integration.id}/messages[/]")
     grid.add_row("Emulator", f"[address]{running.emulator}[/]")
     grid.add_row("Data", str(data_dir))
+    screen.indented(grid)
     if found.new_key:
-        grid.add_row("API key", f"[bold]{found.new_key}[/]")
-        grid.add_row("", f"[faint]shown only now; also kept in {data_dir / _KEY_FILE}[/]")
-    console.print(grid)
-    console.print()
-    steps = Table.grid(padding=(0, 3, 0, 2))
-    steps.add_column(style="faint")
-    steps.add_column(style="command", overflow="fold")
+        # On a line of its own, unbroken, so that it can be copied.
+        console.print(f"\n  [faint]API key, shown only now (also kept in {data_dir / _KEY_FILE}):[/]", soft_wrap=True)
+        console.print(f"  [bold]{found.new_key}[/]", soft_wrap=True)
+    steps = screen.pairs(value="command")
     steps.add_row("Chat as a customer", "hookflash text")
     steps.add_row("Your own documents", "hookflash ingest PATH")
     steps.add_row("A real number", "docs/connect-a-number.md")
-    console.print("[faint]Next, in another terminal:[/]")
-    console.print(steps)
+    console.print("\n[faint]Next, in another terminal:[/]")
+    screen.indented(steps)
     console.print("\n[faint]Texts and answers appear here. Ctrl-C stops.[/]\n")
 
 
@@ -205,7 +201,7 @@ async def _show_traffic(found: Up) -> None:
         for sid in list(open_texts):
             async with found.core.db.tenant(found.shop.account_id) as conn:
                 fate = await fate_of(conn, sid)
-            if fate is not None and fate.settled:
+            if fate is not None and fate.arrived:
                 open_texts.remove(sid)
                 if fate.turn is not None:
                     console.print(facts(fate.turn))

@@ -5,7 +5,7 @@ import typer
 from hookflash.cli.opening import read_settings, run
 from hookflash.cli.serve import Role, serve_until_stopped
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog="Example: hookflash worker")

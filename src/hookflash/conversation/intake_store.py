@@ -192,6 +192,14 @@ async def accept(conn: Connection, arrival: Arrival, known: Standing, taken: Tak
     return message_id if row and row["claimed"] else None
 
 
+async def received(conn: Connection, account_id: str, sids: list[str]) -> dict[str, datetime]:
+    """When those of these messages arrived that we have, by the vendor's id."""
+    cursor = await conn.execute(
+        "select sid, at from messages where account_id = %s and sid = any(%s)", (account_id, sids)
+    )
+    return {r["sid"]: r["at"] for r in await cursor.fetchall()}
+
+
 async def opt_out(
     conn: Connection, account_id: str, address: str, scope: str, via: str, now: datetime, *, out: bool = True
 ) -> None:

@@ -100,7 +100,7 @@ class Verifier:
                 return Broken("missing", f"journal entry {number}")
             content = entry_hash(entry.account_id, entry.at, entry.kind, entry.subject, entry.body)
             if content != digest or entry.hash != digest:
-                moved = content in {other for _, other in found.listed()}
+                moved = content != digest and content in {other for _, other in found.listed()}
                 what = "reordered" if moved else "altered"
                 return Broken(what, f"journal entry {number} ({entry.kind} of {entry.subject})")
             self.entries += 1

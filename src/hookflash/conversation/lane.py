@@ -70,12 +70,13 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A lane as its holder finds it."""
+    """A lane as its holder finds it; `more`: besides `unanswered` something else was said, to another integration."""
 
     contact_id: str
     leaving: tuple[Leaving, ...]
     unanswered: Unanswered | None
     failures: int
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,28 +206,30 @@ class LaneRunner:
         quiet = min(burst - work.unanswered.quiet_for, 4 * burst - work.unanswered.waited)
         if quiet > 0.05:
             return quiet if due_in is None else min(quiet, due_in)
-        rows = await self._answer(held, work.unanswered, free=due_in is None)
-        if due_in is not None:
-            return due_in
-        return await self._send(held, rows)
+        due_in = await self._answer(held, work.unanswered, due_in)
+        return 0.0 if work.more else due_in
 
-    async def _answer(self, held: Held, unanswered: Unanswered, *, free: bool) -> tuple[Leaving, ...]:
+    async def _answer(self, held: Held, unanswered: Unanswered, due_in: float | None) -> float | None:
+        """Answer, and send the answer unless something before it has to wait for `due_in` seconds; when to go on."""
+
         async def acknowledge(out: Outgoing) -> None:
-            row = await self.store.acknowledge(held, unanswered, out) if free else None
+            nonlocal due_in
+            row = await self.store.acknowledge(held, unanswered, out) if due_in is None else None
             if row is not None:
-                await self.deliver(held, row)
+                due_in = await self._send(held, (row,))
 
         for again in range(MAX_RETHINKS + 1):
             thought = await self.think(held, unanswered, acknowledge)
-            committed = await self.store.commit(held, thought, final=again == MAX_RETHINKS, post_now=free)
+            final = again == MAX_RETHINKS
+            committed = await self.store.commit(held, thought, final=final, post_now=due_in is None)
             if not isinstance(committed, Newer):
-                return committed
+                return due_in if due_in is not None else await self._send(held, committed)
             await self.clock.sleep(self.burst(unanswered))
             newer = (await self.store.load(held)).unanswered
             if newer is None:
-                return ()
+                return due_in
             unanswered = newer
-        return ()  # pragma: no cover - the last commit is final
+        return due_in  # pragma: no cover - the last commit is final
 
     async def _send(self, held: Held, rows: Sequence[Leaving]) -> float | None:
         """Deliver in order; seconds until the first one that has to wait may go, or None."""

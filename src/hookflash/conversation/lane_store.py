@@ -67,6 +67,7 @@ async def load(conn: Connection, held: Held) -> Work:
         leaving=tuple(leaving(r) for r in await going.fetchall()),
         unanswered=unanswered,
         failures=lane["failures"] if lane else 0,
+        more=unanswered is not None and len(unanswered.messages) < len(said_rows),
     )
 
 

@@ -61,7 +61,8 @@ async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, n
 async def posted(conn: Connection, row: Leaving, outcome: Accepted, now: datetime) -> None:
     """The vendor has it. A status callback may have told us before."""
     await conn.execute(
-        "update messages set sid = coalesce(sid, %s), state = case when state = 'posting' then %s else state end,"
+        "update messages set sid = coalesce(sid, %s),"
+        " state = case when state in ('posting', 'waiting', 'parked') then %s else state end,"
         " updated_at = %s where id = %s",
         (outcome.sid, outcome.status, now, row.id),
     )
@@ -83,8 +84,8 @@ async def refused(conn: Connection, row: Leaving, outcome: Refused, scope: str, 
     """
     await conn.execute(
         "update messages set state = %s, poster = null, error_code = coalesce(error_code, %s), error = coalesce(error, %s), updated_at = %s"
-        " where id = %s and state in ('posting', 'waiting')",
-        ("parked" if outcome.stop_sender else "failed", outcome.code or None, outcome.reason, now, row.id),
+        " where id = %s and state = 'posting' and poster is not distinct from %s",
+        ("parked" if outcome.stop_sender else "failed", outcome.code or None, outcome.reason, now, row.id, row.poster),
     )
     await journal(
         conn, row.account_id, "refused", row.id, row.contact_id, {"code": outcome.code, "reason": outcome.reason}, now
@@ -115,19 +116,21 @@ async def heed(
 
 
 async def again(conn: Connection, row: Leaving, delay: float, reason: str, now: datetime) -> None:
-    """It was certainly not performed: it waits for its next try."""
+    """It was certainly not performed: it waits for its next try, unless another process has made one since."""
     await conn.execute(
         "update messages set state = 'waiting', poster = null, posted_at = null, why = %s, updated_at = %s,"
-        " not_before = clock_timestamp() + make_interval(secs => %s) where id = %s and state = 'posting'",
-        (reason, now, delay, row.id),
+        " not_before = clock_timestamp() + make_interval(secs => %s)"
+        " where id = %s and state = 'posting' and poster is not distinct from %s",
+        (reason, now, delay, row.id, row.poster),
     )
 
 
 async def park(conn: Connection, row: Leaving, reason: str, now: datetime) -> None:
     """Nobody can tell what became of it: it is set aside for an operator, never sent on a guess."""
     await conn.execute(
-        "update messages set state = 'parked', why = %s, updated_at = %s where id = %s and state in ('posting', 'waiting')",
-        (reason, now, row.id),
+        "update messages set state = 'parked', why = %s, updated_at = %s"
+        " where id = %s and (state = 'waiting' or state = 'posting' and poster is not distinct from %s)",
+        (reason, now, row.id, row.poster),
     )
     await journal(conn, row.account_id, "parked", row.id, row.contact_id, {"reason": reason}, now)
 

@@ -24,6 +24,7 @@ set idle_in_transaction_session_timeout = '30s';
 set timezone = 'UTC'
 """
 _WAIT_SECONDS = 10.0
+_SET_ACCOUNT = "select set_config('hookflash.account_id', %s, true)"
 
 # A dead peer is noticed after some 15 s at most, also where no packet comes back.
 _KEEPALIVES: dict[str, Any] = {
@@ -77,6 +78,46 @@ class Database:
         """
         async with self._transaction(account_id) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def pipelined(self, account_id: str) -> AsyncIterator[Connection]:
+        """A transaction like `tenant`'s whose statements wait to be sent until a cursor is read, or until it commits.
+
+        So it takes one round trip for each time that something is read, and what is only written travels with the
+        commit: its cursors can be read after the block.
+        """
+        async with self._piped() as connection:
+            await connection.execute("begin")
+            await connection.execute(_SET_ACCOUNT, (account_id,))
+            yield connection
+            await connection.execute("commit")
+
+    @asynccontextmanager
+    async def at_once(self, account_id: str) -> AsyncIterator[Connection]:
+        """A transaction like `tenant`'s in a single round trip, for statements none of which needs another's answer.
+
+        Cursors are read at its end or after it; what is executed after one was read belongs to no account. PostgreSQL
+        makes a transaction of what is sent at once by itself, which spares begin and commit.
+        """
+        async with self._piped() as connection:
+            await connection.execute(_SET_ACCOUNT, (account_id,))
+            yield connection
+
+    @asynccontextmanager
+    async def _piped(self) -> AsyncIterator[Connection]:
+        connection = await self._connection()
+        try:
+            try:
+                async with connection.pipeline():
+                    yield connection
+            except BaseException:
+                await _roll_back(connection)
+                raise
+        except psycopg.OperationalError as error:
+            raise _unavailable(error, connection) from error
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._pool.putconn(connection)
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Connection]:

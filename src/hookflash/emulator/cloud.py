@@ -1,4 +1,4 @@
-"""Everything that the box remembers: the account, its lines, its messages, who opted out. In memory, lost at the end."""
+"""Everything that the box remembers: the account, its lines, its messages and calls. In memory, lost at the end."""
 
 import uuid
 from collections import defaultdict
@@ -10,10 +10,14 @@ from typing import Any
 
 from hookflash.base.clock import Clock
 from hookflash.base.secret import Secret
+from hookflash.emulator.calls import Call
+from hookflash.emulator.conferences import Conference
+from hookflash.emulator.enqueued import EnqueuedTask
 from hookflash.emulator.events import Events
 from hookflash.emulator.faults import Faults
 from hookflash.emulator.handset import Handset, Received
 from hookflash.emulator.message import Media, Message
+from hookflash.emulator.recordings import Recording
 from hookflash.emulator.refusal import SENTENCES
 
 
@@ -107,7 +111,7 @@ class Cloud:
         return self.credentials.account_sid
 
     def forget_traffic(self) -> None:
-        """Back to an unused account with the same equipment: no messages, handsets, opt-outs, faults or logs."""
+        """Back to an unused account with the same equipment: no messages, calls, handsets, opt-outs, faults or logs."""
         self.messages: dict[str, Message] = {}
         self.received_by: defaultdict[str, list[Message]] = defaultdict(list)
         self.handsets: dict[str, Handset] = {}
@@ -115,6 +119,10 @@ class Cloud:
         self.last_heard: dict[tuple[str, str], datetime] = {}
         self.usual_sender: dict[tuple[str, str], str] = {}
         self.media_tickets: dict[str, tuple[str, str]] = {}
+        self.calls: dict[str, Call] = {}
+        self.recordings: dict[str, Recording] = {}
+        self.conferences: dict[str, Conference] = {}
+        self.tasks: list[EnqueuedTask] = []
         self.problems: list[Problem] = []
         self.leaked_credentials = 0
         self.faults.clear()
@@ -194,6 +202,5 @@ class Cloud:
         """Enter something into the debugger."""
         problem = Problem(code, detail or SENTENCES[code], self.clock.now(), url, sid)
         self.problems.append(problem)
-        self.events.add(
-            "problem", problem.at, {"code": code, "message": problem.message, "url": url, "message_sid": sid}
-        )
+        about = "call_sid" if sid and sid.startswith("CA") else "message_sid"
+        self.events.add("problem", problem.at, {"code": code, "message": problem.message, "url": url, about: sid})

@@ -89,14 +89,16 @@ class Courier:
         self._places = anyio.CapacityLimiter(at_once)
 
     async def ask(self, url: str, method: str, params: Params, token: str | None) -> Answer | Failure:
-        """Deliver the webhook about a message; every try carries the same idempotency `token` (None: no such header).
+        """Deliver the webhook about a message or a call; every try carries the same idempotency `token` (None: no such header).
 
         What came of it becomes an event, a failure an entry of the debugger too.
         """
         outcome = await self._deliver(url, method, params, token)
-        sid = params["MessageSid"]
-        data = {"url": outcome.url, "status": outcome.status, "tries": outcome.tries, "message_sid": sid}
-        self._cloud.events.add("webhook", self._cloud.clock.now(), data | {"state": params["SmsStatus"]})
+        sid = params.get("MessageSid") or params.get("CallSid")
+        data = {"url": outcome.url, "status": outcome.status, "tries": outcome.tries}
+        about = "message_sid" if "MessageSid" in params else "call_sid"
+        state = params.get("SmsStatus") or params.get("CallStatus")
+        self._cloud.events.add("webhook", self._cloud.clock.now(), data | {about: sid, "state": state})
         if isinstance(outcome, Failure):
             self._cloud.problem(outcome.code, url=outcome.url, sid=sid, detail=outcome.detail)
         return outcome
@@ -108,9 +110,9 @@ class Courier:
             return Failure(11243, url, str(error))
         if method == "GET":
             target += ("&" if urlsplit(target).query else "?") + urlencode(params, quote_via=quote)
-            headers, content = self._sign(target, {}), None
+            headers, content = self.signature(target, {}), None
         else:
-            headers, content = self._sign(target, params), urlencode(params).encode()
+            headers, content = self.signature(target, params), urlencode(params).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
         headers |= {"Accept": "*/*", "User-Agent": "TwilioProxy/1.1"}
         if token:
@@ -122,7 +124,8 @@ class Courier:
                     break
         return outcome
 
-    def _sign(self, url: str, params: Params) -> dict[str, str]:
+    def signature(self, url: str, params: Params) -> dict[str, str]:
+        """The headers that sign a request to this address with this form."""
         credentials = self._cloud.credentials
         if key := credentials.shared_key:
             return sign(url, key.secret, form=params.items(), shared_key_id=key.id, algorithm=key.algorithm)

@@ -12,7 +12,8 @@ import anyio
 class Event:
     """One occurrence: `seq` counts from 1. `kind` is one of
     text (a handset sent), message (a client or an answer created one), status, handset (a handset received),
-    webhook (a request to a customer's server ended), typing, problem (an entry of the debugger).
+    webhook (a request to a customer's server ended), typing, call (its status changed), task (a call was put into a
+    queue), problem (an entry of the debugger).
     """
 
     seq: int

@@ -1,4 +1,4 @@
-"""A person's phone: what it received, and waiting for more."""
+"""A person's phone: what it received, waiting for more, and how it takes a call."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +6,7 @@ from datetime import datetime
 import anyio
 
 from hookflash.emulator.message import Media
+from hookflash.emulator.person import Callee
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Handset:
         self.reads = True
         self.inbox: list[Received] = []
         self.typing = 0
+        self.callee = Callee()
         self._waited_for = 0
         self._arrival = anyio.Event()
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -204,3 +205,16 @@ class Person:
         if speech.played >= len(speech.audio):
             moment.ended, self.speaking = speech, None
             self._free_from = now
+
+
+class Callee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a phone takes a call: after ringing for `rings` seconds it is answered, or not (`outcome`).
+
+    `answered_by` is the verdict of answering machine detection, as Twilio spells it, after `detection` seconds.
+    """
+
+    outcome: Literal["answer", "busy", "no-answer", "failed"] = "answer"
+    rings: float = 0.0
+    script: Script = Script()
+    answered_by: str = "human"
+    detection: float = 0.0

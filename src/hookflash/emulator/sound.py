@@ -123,13 +123,13 @@ class Toneless:
     sounds = False
 
     def __init__(self, rate: float = 15.0) -> None:
-        self._rate = rate
+        self.rate = rate
 
     async def say(self, text: str, language: str | None = None) -> bytes:
         return self.breath(text)
 
     def breath(self, text: str) -> bytes:
-        frames = max(1, round(len(text) / self._rate / FRAME_SECONDS)) if text.strip() else 0
+        frames = max(1, round(len(text) / self.rate / FRAME_SECONDS)) if text.strip() else 0
         return SILENCE * frames
 
 

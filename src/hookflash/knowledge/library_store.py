@@ -1,4 +1,4 @@
-"""The knowledge of all accounts in PostgreSQL, with its keyword indexes in memory."""
+"""The knowledge of all accounts in PostgreSQL, with the indexes of its sources in memory."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,8 +9,12 @@ from hookflash.knowledge.fusion import Ranked
 from hookflash.knowledge.keywords import KeywordIndex
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
 from hookflash.knowledge.search import Limits, search
-from hookflash.knowledge.shelf import Rows, Shelf
+from hookflash.knowledge.shelf import Key, Shelf
 from hookflash.knowledge.source import Scope
+from hookflash.knowledge.vectors import VectorIndex
+
+Terms = list[tuple[int, bytes, str | None]]
+Vectors = list[tuple[int, bytes]]
 
 
 class KnowledgeBase:
@@ -20,11 +24,12 @@ class KnowledgeBase:
         self._db = db
         self._clock = clock
         self._embedder = embedder
-        self._shelf = Shelf(self._terms)
+        self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
+        self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
 
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
         """These sources (none named: all) of the account, as they are now."""
-        async with self._db.tenant(account_id) as conn:
+        async with self._db.at_once(account_id) as conn:
             return await store.scope_of(conn, account_id, sources)
 
     async def search(self, scope: Scope, question: str, limits: Limits | None = None) -> Found | NothingFound:
@@ -32,37 +37,46 @@ class KnowledgeBase:
         return await search(question, scope, store=self, embedder=self._embedder, limits=limits or Limits())
 
     async def nearest(self, scope: Scope, model: str, vectors: Vector, limit: int) -> Sequence[Ranked]:
-        """Exact over small sources, through their graphs over big ones."""
-        small = [s for s, _, m, chunks in scope.sources if m == model and 0 < chunks <= store.EXACT_AT_MOST]
-        big = [s for s, _, m, chunks in scope.sources if m == model and chunks > store.EXACT_AT_MOST]
-        found: list[Ranked] = []
-        async with self._db.tenant(scope.account_id) as conn:
-            for vector in vectors:
-                ranked = await store.nearest(conn, small, model, vector, limit) if small else []
-                for source in big:
-                    ranked += await store.nearest_indexed(conn, source, model, vector, limit)
-                found.append(sorted(ranked, key=lambda scored: (-scored[1], scored[0]))[:limit])
-        return found
+        """Exact over small sources, in memory; through their graphs in PostgreSQL over big ones."""
+        mine = [(s, version, chunks) for s, version, m, chunks in scope.sources if m == model and chunks]
+        small = [((s, model), version) for s, version, chunks in mine if chunks <= store.EXACT_AT_MOST]
+        big = [s for s, _, chunks in mine if chunks > store.EXACT_AT_MOST]
+        indexes = await self._vectors.indexes(scope.account_id, small)
+        found = [[scored for index in indexes for scored in index.nearest(v, limit)] for v in vectors]
+        if big:
+            async with self._db.tenant(scope.account_id) as conn:
+                for vector, ranked in zip(vectors, found, strict=True):
+                    for source in big:
+                        ranked += await store.nearest_indexed(conn, source, model, vector, limit)
+        return [sorted(ranked, key=lambda scored: (-scored[1], scored[0]))[:limit] for ranked in found]
 
     async def indexes(self, scope: Scope) -> Sequence[KeywordIndex]:
-        sources = [(source, version) for source, version, _, chunks in scope.sources if chunks]
-        return await self._shelf.indexes(scope.account_id, sources)
+        sources = [((source,), version) for source, version, _, chunks in scope.sources if chunks]
+        return await self._keywords.indexes(scope.account_id, sources)
 
     async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]:
         allowed = {source for source, *_ in scope.sources}
-        async with self._db.tenant(scope.account_id) as conn:
+        async with self._db.at_once(scope.account_id) as conn:
             found = await store.passages(conn, chunk_ids)
         return {i: passage for i, passage in found.items() if passage.source_id in allowed}
 
     async def kept(self, account_id: str, key: str) -> bytes | None:
         """An answer that was given before."""
-        async with self._db.tenant(account_id) as conn:
+        async with self._db.at_once(account_id) as conn:
             return await store.cached_answer(conn, key)
 
     async def keep(self, account_id: str, key: str, answer: bytes) -> None:
-        async with self._db.tenant(account_id) as conn:
+        async with self._db.at_once(account_id) as conn:
             await store.keep_answer(conn, account_id, key, answer, self._clock.now())
 
-    async def _terms(self, account_id: str, source: str) -> Rows:
+    async def _terms(self, account_id: str, key: Key) -> Terms:
         async with self._db.tenant(account_id) as conn:
-            return await store.terms(conn, source)
+            return await store.terms(conn, key[0])
+
+    async def _vectors_of(self, account_id: str, key: Key) -> Vectors:
+        async with self._db.tenant(account_id) as conn:
+            return await store.vectors(conn, key[0], key[1])
+
+
+def _keyword_index(rows: Terms) -> KeywordIndex:
+    return KeywordIndex.build(((i, packed) for i, packed, _ in rows), {language or "en" for _, _, language in rows})

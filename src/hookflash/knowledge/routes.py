@@ -39,7 +39,7 @@ _FILE: dict[str, Any] = {
         "description": "The file as it is: Markdown, CSV, JSON Lines, HTML, PDF, DOCX or plain text, known by its name's "
         "ending or by its Content-Type.",
         "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
+            kind: {"schema": {} if kind == "application/json" else {"type": "string", "format": "binary"}}
             for kind in ("application/octet-stream", *sorted(CONTENT_TYPES))
         },
     }
@@ -338,6 +338,8 @@ async def put_document(
         data += piece
         if len(data) > most:
             raise TooLarge(f"The document is larger than {most:,} bytes.")
+    if not data:
+        raise Invalid("The body is the document's file, and it is empty.", field="body")
     return await _put(caller, source_id, name, content_type, bytes(data), response)
 
 

@@ -1,51 +1,64 @@
-"""Keyword indexes that this process holds in memory: one a source, refreshed when the source changed, bounded in bytes."""
+"""Indexes that this process holds in memory: one a source, refreshed when the source changed, bounded in bytes."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from hookflash.knowledge.keywords import KeywordIndex
-
 MAX_BYTES = 512_000_000
 
-Rows = list[tuple[int, bytes, str | None]]
+
+class Index(Protocol):
+    """What can lie on a shelf."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+Rows = TypeVar("Rows")
+Indexed = TypeVar("Indexed", bound=Index)
+
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Generic[Indexed]):
     version: int
-    index: KeywordIndex
+    index: Indexed
 
 
-class Shelf:
-    """`load(account, source)` reads all rows of a source: (chunk id, packed terms, language)."""
+class Shelf(Generic[Rows, Indexed]):
+    """`load(account, key)` reads the rows of what the key names, a source first; `build` makes them into an index."""
 
-    def __init__(self, load: Callable[[str, str], Awaitable[Rows]], max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, load: Callable[[str, Key], Awaitable[Rows]], build: Callable[[Rows], Indexed], max_bytes: int = MAX_BYTES
+    ) -> None:
         self._load = load
+        self._build = build
         self._max_bytes = max_bytes
-        self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._loading: dict[str, anyio.Lock] = {}
+        self._held: OrderedDict[Key, _Held[Indexed]] = OrderedDict()
+        self._loading: dict[Key, anyio.Lock] = {}
 
-    async def indexes(self, account_id: str, sources: Sequence[tuple[str, int]]) -> list[KeywordIndex]:
-        """The indexes of these sources (id, version), read anew where the version moved on."""
-        return [await self._index(account_id, source, version) for source, version in sources]
+    async def indexes(self, account_id: str, wanted: Sequence[tuple[Key, int]]) -> list[Indexed]:
+        """The indexes of these (key, version), read anew where the version moved on."""
+        return [await self._index(account_id, key, version) for key, version in wanted]
 
-    async def _index(self, account_id: str, source: str, version: int) -> KeywordIndex:
-        held = self._held.get(source)
+    async def _index(self, account_id: str, key: Key, version: int) -> Indexed:
+        held = self._held.get(key)
         if held is None or held.version < version:
-            lock = self._loading.setdefault(source, anyio.Lock())
+            lock = self._loading.setdefault(key, anyio.Lock())
             async with lock:
-                held = self._held.get(source)
+                held = self._held.get(key)
                 if held is None or held.version < version:
-                    rows = await self._load(account_id, source)
-                    held = _Held(version, await anyio.to_thread.run_sync(_build, rows))
-                    self._held[source] = held
+                    rows = await self._load(account_id, key)
+                    held = _Held(version, await anyio.to_thread.run_sync(self._build, rows))
+                    self._held[key] = held
                     self._make_room()
-            self._loading.pop(source, None)
-        self._held.move_to_end(source)
+            self._loading.pop(key, None)
+        self._held.move_to_end(key)
         return held.index
 
     def _make_room(self) -> None:
@@ -53,7 +66,3 @@ class Shelf:
         while used > self._max_bytes and len(self._held) > 1:
             _, oldest = self._held.popitem(last=False)
             used -= oldest.index.nbytes
-
-
-def _build(rows: Rows) -> KeywordIndex:
-    return KeywordIndex.build(((i, packed) for i, packed, _ in rows), {language or "en" for _, _, language in rows})

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 from psycopg.errors import UniqueViolation
+from psycopg.rows import tuple_row
 
 from hookflash.base.errors import Conflict, Invalid, NotFound
 from hookflash.base.ids import new_id
@@ -383,23 +384,6 @@ async def scope_of(conn: Connection, account_id: str, wanted: Sequence[str]) -> 
     )
 
 
-async def nearest(
-    conn: Connection, sources: Sequence[str], model: str, vector: Vector, limit: int
-) -> list[tuple[int, float]]:
-    """Exact: the chunks of these sources whose vectors are nearest, (id, cosine), best first.
-
-    The planner would rather walk a graph and filter afterwards, which loses most of a small source: so the source's
-    rows are taken first.
-    """
-    cursor = await conn.execute(
-        "with mine as materialized (select chunk_id, vector from embeddings where source_id = any(%s) and model = %s)"
-        " select chunk_id, 1 - (vector <=> %s::halfvec) as cosine from mine order by 2 desc limit %s",
-        (list(sources), model, vector_text(vector), limit),
-        prepare=False,
-    )
-    return [(r["chunk_id"], float(r["cosine"])) for r in await cursor.fetchall()]
-
-
 async def nearest_indexed(
     conn: Connection, source: str, model: str, vector: Vector, limit: int
 ) -> list[tuple[int, float]]:
@@ -465,6 +449,16 @@ async def terms(conn: Connection, source_id: str, after: int = 0) -> list[tuple[
         (source_id, after),
     )
     return [(r["id"], bytes(r["terms"]), r["language"]) for r in await cursor.fetchall()]
+
+
+async def vectors(conn: Connection, source_id: str, model: str) -> list[tuple[int, bytes]]:
+    """The vectors of a source's chunks as pgvector's binary halfvec: (chunk id, bytes), by chunk id."""
+    async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
+        await cursor.execute(
+            "select chunk_id, vector from embeddings where source_id = %s and model = %s order by chunk_id",
+            (source_id, model),
+        )
+        return await cursor.fetchall()
 
 
 async def chunk_ids(conn: Connection, source_id: str) -> list[int]:

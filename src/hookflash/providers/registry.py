@@ -1,4 +1,4 @@
-"""The door for vendors: language models and embedders by name, found through entry points, ours and strangers' alike."""
+"""The door for vendors: models, embedders, transcribers, voices by name, from entry points, ours and strangers' alike."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,14 @@ from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import Misconfigured
 from hookflash.base.secret import Secret
 from hookflash.knowledge.passage import Embedder
+from hookflash.speech.stt import Stt
+from hookflash.speech.tts import Tts
 
 MODELS = "hookflash.models"
 EMBEDDERS = "hookflash.embedders"
+STT = "hookflash.stt"
+TTS = "hookflash.tts"
+_KINDS = {MODELS: "language model", EMBEDDERS: "embedder", STT: "transcriber", TTS: "voice"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class ProviderConfig:
 
 
 class Providers:
-    """Makes each model and embedder once, when it is first asked for, so that unused vendors cost nothing."""
+    """Makes each vendor's object once, when it is first asked for, so that unused vendors cost nothing."""
 
     def __init__(
         self,
@@ -67,6 +72,14 @@ class Providers:
     def embedder(self, name: str) -> Embedder:
         """The embedder of a name such as `minilm` or `openai:text-embedding-3-small`; raises Misconfigured."""
         return cast(Embedder, self._make(EMBEDDERS, name))
+
+    def stt(self, name: str) -> Stt:
+        """The transcriber of a name such as `deepgram:flux` or `whisper`; raises Misconfigured."""
+        return cast(Stt, self._make(STT, name))
+
+    def tts(self, name: str) -> Tts:
+        """The synthesizer of a name such as `elevenlabs:eleven_flash_v2_5@<voice>` or `espeak`; raises Misconfigured."""
+        return cast(Tts, self._make(TTS, name))
 
     async def aclose(self) -> None:
         """Close the connections of all that were made."""
@@ -95,9 +108,8 @@ def known(group: str) -> tuple[str, ...]:
 def _constructor(group: str, vendor: str, name: str) -> Callable[[ProviderConfig], Any]:
     points: tuple[EntryPoint, ...] = tuple(entry_points(group=group, name=vendor))
     if not points:
-        kind = "language model" if group == MODELS else "embedder"
         raise Misconfigured(
-            f"There is no {kind} named {name!r}; installed are: {', '.join(known(group)) or 'none'}.",
+            f"There is no {_KINDS[group]} named {name!r}; installed are: {', '.join(known(group)) or 'none'}.",
             hint=f"a name is one of these, with a model after a colon where the vendor has several (group {group})",
         )
     try:

@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hookflash.base.errors import HookflashError, Invalid, TooMany, Unauthenticated, Unavailable
@@ -91,6 +92,8 @@ def install(app: FastAPI) -> None:
         phrase = HTTPStatus(error.status_code).phrase
         name = "".join(word.capitalize() for word in phrase.split())
         headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _methods(app, request)
         return _response(error.status_code, name, f"{phrase}.", _request_id(request.scope), headers=headers)
 
     app.add_exception_handler(HookflashError, known)
@@ -161,6 +164,16 @@ def _response(
     )
     content = body.model_dump_json(exclude_none=True)
     return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def _methods(app: FastAPI, request: Request) -> str:
+    """What an address can be asked for; the router itself names the methods of the first route that has it."""
+
+    def takes(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in app.routes)
+
+    return ", ".join(filter(takes, ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")))
 
 
 def _request_id(scope: Scope) -> str | None:

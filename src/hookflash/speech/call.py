@@ -1,6 +1,6 @@
 """One call as a machine: events in, effects out. It does no I/O and owns no clock; `now` is an argument."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hookflash.speech import endpoint
 from hookflash.speech.bargein import SETTLE_SECONDS, is_backchannel, is_echo, is_interruption
@@ -34,7 +34,7 @@ from hookflash.speech.events import (
     WakeAt,
     Words,
 )
-from hookflash.speech.phrases import Phrases
+from hookflash.speech.floor import Listening, SpokenTurn
 from hookflash.speech.playback import BYTES_PER_SECOND, Playback
 
 PREFETCH = 2
@@ -60,33 +60,6 @@ class CallRules:
     max_seconds: float = 1800.0
 
 
-@dataclass(slots=True)
-class _Turn:
-    """A turn that is being thought about or spoken. `own`: ours alone (greeting, reprompt), said to nobody's question."""
-
-    number: int
-    said: str
-    confirmed: bool
-    own: bool = False
-    phrases: Phrases = field(default_factory=Phrases)
-    texts: list[str] = field(default_factory=list)
-    asides: set[int] = field(default_factory=set)
-    asked: int = 0
-    head: int = 0
-    waiting: dict[int, bytearray] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
-    over: bool = False
-    spoken: bool = False
-    began: float = 0.0
-    first_text: float | None = None
-    first_sound: float | None = None
-    first_played: float | None = None
-
-    @property
-    def whole(self) -> str:
-        return " ".join(t for n, t in enumerate(self.texts) if n not in self.asides)
-
-
 class CallMachine:
     """Turns, playback, interruptions and silences of one call."""
 
@@ -94,16 +67,9 @@ class CallMachine:
         self._rules = rules
         self._out: list[CallEffect] = []
         self._turns = 0
-        self._turn: _Turn | None = None
+        self._turn: SpokenTurn | None = None
         self._playback = Playback()
-        self._finals: list[str] = []
-        self._interim = ""
-        self._looked = ""
-        self._language: str | None = None
-        self._vendor_over = False
-        self._voice: float | None = None
-        self._ended: float | None = None
-        self._final_at: float | None = None
+        self._ear = Listening()
         self._paused: list[tuple[int, bytes]] | None = None
         self._heard_at_pause = ""
         self._digits = ""
@@ -172,13 +138,9 @@ class CallMachine:
 
     # The caller's side
 
-    @property
-    def _said(self) -> str:
-        return " ".join(filter(None, (*self._finals, self._interim))).strip()
-
     def _voice_begins(self, at: float, sure: bool, now: float) -> None:
-        if self._voice is None:
-            self._voice = at
+        if self._ear.voice is None:
+            self._ear.voice = at
         self._endpoint_at = NEVER
         self._reprompt_at = NEVER
         turn = self._turn
@@ -190,8 +152,8 @@ class CallMachine:
             self._pause(now)
 
     def _voice_ends(self, at: float, now: float) -> None:
-        self._voice, self._ended = None, at
-        self._final_at = None
+        self._ear.voice, self._ear.ended = None, at
+        self._ear.final_at = None
         self._out.append(Finalize())
         if self._paused is not None:
             self._settle_at = now + SETTLE_SECONDS
@@ -201,31 +163,19 @@ class CallMachine:
         turn = self._turn
         if turn is not None and turn.spoken and is_echo(words.text, turn.whole):
             return
-        if words.final:
-            if words.text.strip():
-                self._finals.append(words.text.strip())
-            self._interim = ""
-            self._final_at = now
-        else:
-            if self._interim and words.text.startswith(self._interim) and self._said != self._looked:
-                self._looked = self._said
-                if len(self._looked.split()) >= 3:
-                    self._out.append(LookUp(self._looked))
-            self._interim = words.text.strip()
-        self._language = words.language or self._language
-        self._vendor_over = words.end_of_turn
-        if words.end_of_turn and self._ended is None:
-            self._ended = now
+        stable = self._ear.hear(words, now)
+        if stable is not None:
+            self._out.append(LookUp(stable))
         if turn is not None and turn.confirmed:
             self._words_while_busy(turn, now)
         self._weigh(now)
 
-    def _words_while_busy(self, turn: _Turn, now: float) -> None:
-        said = self._said
-        spoken = now - self._voice if self._voice is not None else 0.0
+    def _words_while_busy(self, turn: SpokenTurn, now: float) -> None:
+        said = self._ear.said
+        spoken = now - self._ear.voice if self._ear.voice is not None else 0.0
         if not is_interruption(said, spoken):
-            if self._paused is not None and self._voice is None and is_backchannel(said):
-                self._forget_words()
+            if self._paused is not None and self._ear.voice is None and is_backchannel(said):
+                self._ear.forget()
                 self._go_on(now)
             return
         if turn.spoken:
@@ -235,35 +185,35 @@ class CallMachine:
                 self._interrupt(turn)
         elif not turn.own:
             # Nothing was played yet: they go on with what they were saying.
-            self._finals.insert(0, turn.said)
+            self._ear.finals.insert(0, turn.said)
             self._drop(turn)
 
     def _weigh(self, now: float) -> None:
         """When is the caller's turn over?"""
-        said = self._said
-        if self._voice is not None or self._ended is None or not said or self._paused is not None:
+        said = self._ear.said
+        if self._ear.voice is not None or self._ear.ended is None or not said or self._paused is not None:
             self._endpoint_at = NEVER
             return
         if self._turn is not None and self._turn.confirmed:
             # Ours is not over: what they said waits until it is, unless it was an interruption.
             self._endpoint_at = NEVER
             return
-        wait = endpoint.pause(said, patience=self._rules.patience, vendor_says_over=self._vendor_over)
-        self._endpoint_at = self._ended + wait
+        wait = endpoint.pause(said, patience=self._rules.patience, vendor_says_over=self._ear.vendor_over)
+        self._endpoint_at = self._ear.ended + wait
         turn = self._turn
         if turn is not None and not turn.confirmed and turn.said != said:
             self._drop(turn)
             turn = None
-        if turn is None and self._rules.early and not self._interim and endpoint.is_complete(said):
+        if turn is None and self._rules.early and not self._ear.interim and endpoint.is_complete(said):
             self._begin(said, now, confirmed=False)
 
     def _confirm(self, now: float) -> None:
         """The pause was long enough: it is our turn."""
-        said = self._said
+        said = self._ear.said
         self._endpoint_at = NEVER
         if not said:
             return
-        self._forget_words()
+        self._ear.forget()
         if self._turn is not None and self._turn.said == said:
             self._turn.confirmed = True
         else:
@@ -277,17 +227,14 @@ class CallMachine:
     def _begin(self, said: str, now: float, *, confirmed: bool) -> None:
         self._turns += 1
         self._playback.forget()
-        self._turn = _Turn(self._turns, said, confirmed, began=now)
-        self._out.append(BeginTurn(self._turns, said, early=not confirmed, language=self._language))
+        self._turn = SpokenTurn(self._turns, said, confirmed, began=now)
+        self._out.append(BeginTurn(self._turns, said, early=not confirmed, language=self._ear.language))
 
-    def _drop(self, turn: _Turn) -> None:
+    def _drop(self, turn: SpokenTurn) -> None:
         """A turn of which nothing was heard is as if it had never been."""
         self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
         self._turn = None
         self._filler_at = NEVER
-
-    def _forget_words(self) -> None:
-        self._finals, self._interim, self._looked, self._vendor_over = [], "", "", False
 
     def _pressed(self, digit: str, now: float) -> None:
         turn = self._turn
@@ -308,11 +255,11 @@ class CallMachine:
     def _say_own(self, text: str, now: float) -> None:
         self._turns += 1
         self._playback.forget()
-        self._turn = _Turn(self._turns, "", confirmed=True, own=True, began=now)
+        self._turn = SpokenTurn(self._turns, "", confirmed=True, own=True, began=now)
         self._reply(self._turn, text, True, now)
         self._turn.over = True
 
-    def _reply(self, turn: _Turn, text: str, last: bool, now: float) -> None:
+    def _reply(self, turn: SpokenTurn, text: str, last: bool, now: float) -> None:
         if turn.first_text is None and text.strip():
             turn.first_text = now
             self._filler_at = NEVER
@@ -320,7 +267,7 @@ class CallMachine:
             self._phrase(turn, phrase)
         self._ask(turn)
 
-    def _phrase(self, turn: _Turn, text: str, *, aside: bool = False) -> None:
+    def _phrase(self, turn: SpokenTurn, text: str, *, aside: bool = False) -> None:
         number = len(turn.texts)
         turn.texts.append(text)
         if aside:
@@ -328,13 +275,13 @@ class CallMachine:
         turn.waiting[number] = bytearray()
         self._playback.begin(number, "" if aside else text)
 
-    def _ask(self, turn: _Turn) -> None:
+    def _ask(self, turn: SpokenTurn) -> None:
         """Have the next phrases made into sound, a few ahead of the one that plays."""
         while turn.asked < len(turn.texts) and turn.asked < turn.head + PREFETCH:
             self._out.append(Synthesize(turn.number, turn.asked, turn.texts[turn.asked]))
             turn.asked += 1
 
-    def _over(self, turn: _Turn, failed: bool, now: float) -> None:
+    def _over(self, turn: SpokenTurn, failed: bool, now: float) -> None:
         for phrase in turn.phrases.push("", last=True):
             self._phrase(turn, phrase)
         if failed and not turn.texts and self._rules.failed:
@@ -344,7 +291,7 @@ class CallMachine:
         self._ask(turn)
         self._finish_if_said(now)
 
-    def _sound(self, turn: _Turn, sound: Sound, now: float) -> None:
+    def _sound(self, turn: SpokenTurn, sound: Sound, now: float) -> None:
         if sound.utterance not in turn.waiting:
             return
         turn.waiting[sound.utterance] += sound.audio
@@ -352,7 +299,7 @@ class CallMachine:
             turn.done.add(sound.utterance)
         self._flush(turn, now)
 
-    def _flush(self, turn: _Turn, now: float) -> None:
+    def _flush(self, turn: SpokenTurn, now: float) -> None:
         """Send what may be sent, in order: audio leaves as soon as it exists."""
         if not turn.confirmed or self._paused is not None:
             return
@@ -395,28 +342,28 @@ class CallMachine:
         if turn is not None and turn.confirmed and self._all_played(now):
             self._settle(turn, now, interrupted=False)
             turn = self._turn
-            if is_backchannel(self._said):
-                self._forget_words()
+            if is_backchannel(self._ear.said):
+                self._ear.forget()
             self._weigh(now)
         if turn is None and self._then is not None:
             then, self._then = self._then, None
             self._closed = True
             self._out.append(Transfer(then.target) if isinstance(then, TransferTo) else HangUp(then.why))
 
-    def _settle(self, turn: _Turn, now: float, *, interrupted: bool) -> None:
+    def _settle(self, turn: SpokenTurn, now: float, *, interrupted: bool) -> None:
         """The turn is history: what of it was heard is its record."""
         heard = self._heard_at_pause if interrupted else self._playback.heard(now)
         if not interrupted and turn.over and self._all_played(now):
             heard = turn.whole
         if not turn.own:
             self._out.append(Heard(turn.number, turn.said, heard, turn.whole, interrupted))
-            end = self._ended if self._ended is not None else turn.began
+            end = self._ear.ended if self._ear.ended is not None else turn.began
             self._out.append(
                 Measured(
                     turn.number,
                     *(
                         None if at is None else round(at - end, 4)
-                        for at in (self._final_at, turn.began, turn.first_text, turn.first_sound, turn.first_played)
+                        for at in (self._ear.final_at, turn.began, turn.first_text, turn.first_sound, turn.first_played)
                     ),
                 )
             )
@@ -434,7 +381,7 @@ class CallMachine:
         self._out.append(ClearAudio())
         self._settle_at = NEVER
 
-    def _interrupt(self, turn: _Turn) -> None:
+    def _interrupt(self, turn: SpokenTurn) -> None:
         """They want the floor: what was not heard was not said."""
         self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
         self._paused = None
@@ -477,21 +424,21 @@ class CallMachine:
             self._say_goodbye("the call is at its longest", now)
         if now >= self._settle_at:
             self._settle_at = NEVER
-            if self._turn is not None and self._said and not is_backchannel(self._said):
+            if self._turn is not None and self._ear.said and not is_backchannel(self._ear.said):
                 self._interrupt(self._turn)
                 self._weigh(now)
             else:
-                self._forget_words()
+                self._ear.forget()
                 self._go_on(now)
-        lasts = self._voice is not None and is_interruption(self._said, now - self._voice)
+        lasts = self._ear.voice is not None and is_interruption(self._ear.said, now - self._ear.voice)
         if self._paused is not None and self._turn is not None and lasts:
             # Speech that lasts is an interruption, whatever the transcriber makes of it.
             self._interrupt(self._turn)
         if now >= self._digits_at:
             said, self._digits, self._digits_at = self._digits, "", NEVER
             if said:
-                self._forget_words()
-                self._ended = self._final_at = now
+                self._ear.forget()
+                self._ear.ended = self._ear.final_at = now
                 self._begin(said, now, confirmed=True)
         if now >= self._endpoint_at:
             self._confirm(now)
@@ -503,7 +450,7 @@ class CallMachine:
                 self._ask(turn)
         if now >= self._reprompt_at:
             self._reprompt_at = NEVER
-            if self._turn is None and self._voice is None:
+            if self._turn is None and self._ear.voice is None:
                 self._silence(now)
         self._finish_if_said(now)
 
@@ -548,6 +495,6 @@ class CallMachine:
         ]
         if self._turn is not None and self._turn.over and self._turn.spoken and self._paused is None:
             times.append(self._playback.until + 2.05)
-        if self._paused is not None and self._voice is not None:
-            times.append(self._voice + 0.75)
+        if self._paused is not None and self._ear.voice is not None:
+            times.append(self._ear.voice + 0.75)
         return min(times)

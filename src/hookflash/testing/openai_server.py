@@ -1,6 +1,7 @@
-"""OpenAI on this machine: chat completions (streamed or whole) and embeddings as the vendor's contract says, by script."""
+"""OpenAI on this machine: chat completions (streamed or whole), embeddings and transcriptions as its contract says."""
 
 import hashlib
+from email import message_from_bytes
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class OpenAIServer:
             await self._chat(request, step, send)
         elif request.path.endswith("/embeddings"):
             await self._embeddings(request, send)
+        elif request.path.endswith("/audio/transcriptions"):
+            await self._transcription(request, step, send)
         else:
             await _error(send, 404, f"Invalid URL (POST {request.path})", None)
 
@@ -130,6 +133,29 @@ class OpenAIServer:
         taken = sum(len(t) for t in texts) // 4
         usage = {"prompt_tokens": taken, "total_tokens": taken}
         await send_json(send, 200, {"object": "list", "data": rows, "model": request.body.get("model"), "usage": usage})
+
+    async def _transcription(self, request: Request, step: Step, send: Send) -> None:
+        """What the recording says is the script's next text."""
+        fields = form_data(request)
+        if not fields.get("file") or not fields.get("model"):
+            missing = "model" if fields.get("file") else "file"
+            await _error(send, 400, f"you must provide a {missing} parameter", None, parameter=missing)
+        elif isinstance(step, Answer):
+            await send_json(send, 200, {"text": step.text})
+        else:
+            raise HangUp
+
+
+def form_data(request: Request) -> dict[str, bytes]:
+    """The fields of a multipart/form-data request by name; of a file its content."""
+    head = f"Content-Type: {request.headers.get('content-type', '')}\r\n\r\n".encode()
+    fields: dict[str, bytes] = {}
+    for part in message_from_bytes(head + request.raw).walk():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            fields[name] = content
+    return fields
 
 
 def direction(text: str, dimensions: int) -> list[float]:

@@ -72,11 +72,12 @@ class HangUp(Exception):
 
 @dataclass(slots=True)
 class Request:
-    """What was asked: path, headers (names in small letters), decoded body."""
+    """What was asked: path, headers (names in small letters), decoded body, and the body as it came."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    raw: bytes = b""
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ async def read(scope: Scope, receive: Receive) -> Request:
     except msgspec.DecodeError:
         decoded = {}
     headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-    return Request(scope["path"], headers, decoded if isinstance(decoded, dict) else {})
+    return Request(scope["path"], headers, decoded if isinstance(decoded, dict) else {}, body)
 
 
 async def send_json(send: Send, status: int, body: Any, headers: dict[str, str] | None = None) -> None:

@@ -1,0 +1,54 @@
+"""How an assistant speaks on the telephone: its way in, its vendors and voices, its patience, its fixed phrases."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Vendor = Annotated[str, Field(pattern=r"^[a-z0-9_-]+(:[^\s]{1,120})?$")]
+
+
+class VoiceConfig(BaseModel):
+    """What can be set of an assistant's voice. Empty texts are taken from the built-in ones of the language."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    way: Literal["stream", "relay", "gather", "realtime"] = Field(
+        default="relay",
+        description="stream: our own ears and voice; relay: Twilio's, by ConversationRelay; gather: turn by turn;"
+        " realtime: speech to speech by the OpenAI Realtime API.",
+    )
+    language: str = Field(default="en-US", max_length=20, description="BCP 47 tag; `multi` where the vendors can.")
+    stt: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
+        default=("deepgram",), description="Transcribers in the order in which they are tried (stream)."
+    )
+    tts: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
+        default=("elevenlabs",), description="Voices' vendors in the order in which they are tried (stream)."
+    )
+    voice: str = Field(default="", max_length=120, description="The vendor's name of the voice; empty: its usual one.")
+    realtime_model: str = Field(default="gpt-realtime", max_length=80, description="Model of the realtime way.")
+    greeting: str = Field(default="", max_length=500, description="The first words of a call.")
+    patience: float = Field(
+        default=1.0, ge=0.3, le=3.0, allow_inf_nan=False, description="Stretches the pauses that end a caller's turn."
+    )
+    interruptible: bool = Field(default=True, description="Whether the caller may interrupt.")
+    filler_after_ms: int = Field(default=2_500, ge=0, le=20_000, description="Say a filler after this long; 0 never.")
+    reprompt_after_ms: int = Field(default=8_000, ge=2_000, le=60_000, description="Ask after this much silence.")
+    reprompts: int = Field(default=2, ge=0, le=5, description="How often, before a polite end.")
+    max_minutes: int = Field(default=30, ge=1, le=240, description="The longest call.")
+    max_call_usd: float = Field(default=5.0, gt=0, le=1_000, allow_inf_nan=False, description="The dearest call.")
+    concurrent_per_number: int = Field(default=2, ge=1, le=100, description="Calls of one number at a time.")
+    calls_per_hour: int = Field(default=30, ge=1, le=10_000, description="Calls of one number in an hour.")
+    require_attestation: Literal["", "A", "B", "C"] = Field(
+        default="", description="The least STIR/SHAKEN attestation of a caller; empty: none."
+    )
+    record: bool = Field(default=False, description="Record calls at Twilio, after saying so.")
+    record_notice: str = Field(default="", max_length=300, description="The words that say so.")
+    transfer_to: str = Field(
+        default="",
+        max_length=200,
+        description="Where a person is: a number, a SIP address, or a TaskRouter workflow (WW...).",
+    )
+    voicemail: str = Field(default="", max_length=500, description="What an outbound call leaves on a machine.")
+    hints: Annotated[tuple[Annotated[str, Field(max_length=60)], ...], Field(strict=False, max_length=100)] = Field(
+        default=(), description="Words that the transcriber should expect, such as product names."
+    )

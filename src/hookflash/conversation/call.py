@@ -1,0 +1,69 @@
+"""A telephone call as the conversation sees it: whose it is, in which session, and what was said and heard in it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hookflash.conversation.turn import Contact, Ending, Exchange, Session
+
+
+@dataclass(frozen=True, slots=True)
+class CallArrival:
+    """A call that rings, or that we are making. `address` is theirs, `sender` ours, both in Twilio's notation."""
+
+    account_id: str
+    integration_id: str
+    call_sid: str
+    direction: str
+    way: str
+    address: str
+    sender: str
+    name: str | None = None
+    attestation: str | None = None
+    purpose: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallStanding:
+    """What is known when a call comes in. Money in micro-dollars, spent today (UTC)."""
+
+    contact_id: str
+    language: str | None
+    human_has_it: bool
+    live_calls: int
+    calls_last_hour: int
+    spent_contact: int
+    spent_account: int
+    session_id: str | None
+    opted_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call that was admitted: everything that its turns need."""
+
+    id: str
+    account_id: str
+    integration_id: str
+    call_sid: str
+    direction: str
+    address: str
+    sender: str
+    contact: Contact
+    session: Session
+    history: tuple[Exchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallTurn:
+    """One settled turn of a call. `heard` is what the caller really heard of `whole`; measures in seconds."""
+
+    id: str
+    number: int
+    said: str
+    heard: str
+    whole: str
+    interrupted: bool
+    ending: Ending | None
+    measures: dict[str, float | None] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    cost_micros: int = 0

@@ -1,0 +1,309 @@
+"""SQL of calls: admitting one, opening its socket once, keeping what was said and heard, and its end."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from hookflash.base.errors import Conflict, Forbidden, NotFound
+from hookflash.base.ids import new_id
+from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
+from hookflash.conversation.journal_store import journal
+from hookflash.conversation.lane_store import HISTORY, add_spend, open_ticket
+from hookflash.conversation.turn import Contact, Exchange, Session
+from hookflash.db.pool import Connection
+
+TOKEN_SECONDS = 120
+
+
+async def call_standing(
+    conn: Connection, arrival: CallArrival, scope: str, session_ms: int, now: datetime
+) -> CallStanding:
+    """What is known of the caller; makes the contact if need be."""
+    made = await conn.execute(
+        "insert into contact_addresses as a (account_id, address, contact_id) values (%s, %s, %s)"
+        " on conflict (account_id, address) do update set address = excluded.address returning contact_id",
+        (arrival.account_id, arrival.address, new_id("cont")),
+    )
+    row = await made.fetchone()
+    contact_id = row["contact_id"] if row else new_id("cont")
+    await conn.execute(
+        "insert into contacts as c (id, account_id, name, last_seen_at) values (%s, %s, %s, %s) on conflict (id) do update"
+        " set last_seen_at = excluded.last_seen_at, name = coalesce(c.name, excluded.name)",
+        (contact_id, arrival.account_id, arrival.name, now),
+    )
+    cursor = await conn.execute(
+        """
+        select c.language,
+          exists (select from tickets t where t.contact_id = c.id and t.state = 'claimed') as human,
+          (select count(*) from calls k where k.address = %(address)s and k.state in ('admitted', 'live')
+             and k.started_at > %(now)s - interval '4 hours') as live,
+          (select count(*) from calls k where k.address = %(address)s and k.started_at > %(now)s - interval '1 hour')
+            as recent,
+          coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
+                      and s.address = %(address)s), 0) as spent_contact,
+          coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
+                      and s.address = ''), 0) as spent_account,
+          coalesce((select o.opted_out from opt_outs o where o.address = %(address)s and o.sender = %(scope)s), false)
+            as opted_out,
+          (select s.id from sessions s join integrations i on i.assistant_id = s.assistant_id
+            where i.id = %(integration)s and s.contact_id = c.id
+              and s.last_at > %(now)s - make_interval(secs => %(session)s) order by s.last_at desc limit 1) as session_id
+        from contacts c where c.id = %(contact)s
+        """,
+        {
+            "contact": contact_id,
+            "account": arrival.account_id,
+            "address": arrival.address,
+            "scope": scope,
+            "integration": arrival.integration_id,
+            "session": session_ms / 1000,
+            "day": now.date(),
+            "now": now,
+        },
+    )
+    found = await cursor.fetchone()
+    if found is None:
+        raise NotFound("The caller's contact is gone.")
+    return CallStanding(
+        contact_id=contact_id,
+        language=found["language"],
+        human_has_it=found["human"],
+        live_calls=found["live"],
+        calls_last_hour=found["recent"],
+        spent_contact=found["spent_contact"],
+        spent_account=found["spent_account"],
+        session_id=found["session_id"],
+        opted_out=found["opted_out"],
+    )
+
+
+async def admit(
+    conn: Connection,
+    arrival: CallArrival,
+    known: CallStanding,
+    *,
+    state: str,
+    why: str | None,
+    verdicts: list[Any],
+    settings: dict[str, Any],
+    now: datetime,
+) -> tuple[str, str]:
+    """Store a call that was admitted, queued (outbound) or refused: its id, and the token that opens its socket once.
+
+    A repeated request of the same call gets a new token; the one before is worth nothing.
+    """
+    token = secrets.token_urlsafe(24)
+    session_id = known.session_id
+    if session_id is None and state != "refused":
+        session_id = new_id("sess")
+        await conn.execute(
+            "insert into sessions (id, account_id, contact_id, assistant_id, revision, settings, started_at, last_at)"
+            " select %s, %s, %s, i.assistant_id, a.revision, %s, %s, %s from integrations i"
+            " join assistants a on a.id = i.assistant_id where i.id = %s",
+            (
+                session_id,
+                arrival.account_id,
+                known.contact_id,
+                Jsonb(settings),
+                now,
+                now,
+                arrival.integration_id,
+            ),
+        )
+    cursor = await conn.execute(
+        "insert into calls as c (id, account_id, integration_id, contact_id, session_id, call_sid, direction, way, address,"
+        " sender, state, token_hash, why, purpose, started_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " on conflict (account_id, call_sid) do update set token_hash = excluded.token_hash, way = excluded.way,"
+        "   state = case when c.state = 'queued' then excluded.state else c.state end, updated_at = excluded.started_at"
+        " returning id",
+        (
+            new_id("call"),
+            arrival.account_id,
+            arrival.integration_id,
+            known.contact_id,
+            session_id,
+            arrival.call_sid,
+            arrival.direction,
+            arrival.way,
+            arrival.address,
+            arrival.sender,
+            state,
+            hashlib.sha256(token.encode()).digest(),
+            why,
+            arrival.purpose,
+            now,
+        ),
+    )
+    row = await cursor.fetchone()
+    call_id = row["id"] if row else ""
+    await journal(
+        conn,
+        arrival.account_id,
+        "call",
+        call_id,
+        known.contact_id,
+        {"sid": arrival.call_sid, "direction": arrival.direction, "state": state, "why": why, "verdicts": verdicts},
+        now,
+    )
+    return call_id, token
+
+
+async def open_call(conn: Connection, account_id: str, call_sid: str, token: str, now: datetime) -> OpenCall:
+    """The call whose socket this token opens; the token is spent. Raises Forbidden for a wrong, spent or old one."""
+    cursor = await conn.execute(
+        "update calls set token_hash = null, state = 'live', updated_at = %s where account_id = %s and call_sid = %s"
+        " and token_hash = %s and state in ('admitted', 'queued', 'live') and updated_at > %s returning id",
+        (now, account_id, call_sid, hashlib.sha256(token.encode()).digest(), now - timedelta(seconds=TOKEN_SECONDS)),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise Forbidden("This token does not open a socket of this call.")
+    return await get_open_call(conn, row["id"])
+
+
+async def get_open_call(conn: Connection, call_id: str) -> OpenCall:
+    """A call with its contact, session and the session's past. Raises NotFound."""
+    cursor = await conn.execute(
+        "select c.*, p.name, p.language, p.traits, s.assistant_id, s.revision, s.started_at as session_started, r.config"
+        " from calls c join contacts p on p.id = c.contact_id join sessions s on s.id = c.session_id"
+        " join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision where c.id = %s",
+        (call_id,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such call.")
+    past = await conn.execute(
+        "select said, answered, record from turns where session_id = %s order by at desc limit %s",
+        (row["session_id"], HISTORY),
+    )
+    history = tuple(
+        Exchange(t["said"], t["answered"], tuple(s["chunk_id"] for s in t["record"].get("sources", ()) if s["cited"]))
+        for t in reversed(await past.fetchall())
+    )
+    return OpenCall(
+        id=row["id"],
+        account_id=row["account_id"],
+        integration_id=row["integration_id"],
+        call_sid=row["call_sid"],
+        direction=row["direction"],
+        address=row["address"],
+        sender=row["sender"],
+        contact=Contact(row["contact_id"], row["name"], row["language"], row["traits"]),
+        session=Session(row["session_id"], row["assistant_id"], row["revision"], row["config"], row["session_started"]),
+        history=history,
+    )
+
+
+async def find_call(conn: Connection, call_sid: str) -> str | None:
+    """Our id of a call of Twilio's."""
+    cursor = await conn.execute("select id from calls where call_sid = %s", (call_sid,))
+    row = await cursor.fetchone()
+    return row["id"] if row else None
+
+
+async def keep_turn(conn: Connection, call: OpenCall, turn: CallTurn, now: datetime) -> None:
+    """Store a settled turn: the words said and those that were heard, as messages; the turn; the journal."""
+    ending = turn.ending
+    language = ending.language if ending else call.contact.language
+    record = msgspec.to_builtins(turn.record) | {
+        "call": call.id,
+        "number": turn.number,
+        "whole": turn.whole,
+        "interrupted": turn.interrupted,
+        "measures": turn.measures,
+        "sources": msgspec.to_builtins(ending.sources) if ending else [],
+        "usage": msgspec.to_builtins(ending.usage) if ending else {},
+        "degraded": list(ending.degraded) if ending else [],
+        "stages": dict(ending.stages) if ending else {},
+    }
+    for direction, body, state in (("in", turn.said, "answered"), ("out", turn.heard, "delivered")):
+        if body:
+            await conn.execute(
+                "insert into messages (id, account_id, contact_id, integration_id, session_id, turn_id, direction, kind,"
+                " address, sender, body, language, state, via, at)"
+                " values (%s, %s, %s, %s, %s, %s, %s, 'speech', %s, %s, %s, %s, %s, 'call', %s)",
+                (
+                    new_id("msg"),
+                    call.account_id,
+                    call.contact.id,
+                    call.integration_id,
+                    call.session.id,
+                    turn.id,
+                    direction,
+                    call.address,
+                    call.sender,
+                    body,
+                    language,
+                    state,
+                    now,
+                ),
+            )
+    await conn.execute(
+        "insert into turns (id, account_id, contact_id, session_id, said, question, answered, kind, confidence, model,"
+        " prompt_revision, language, record, cost_micros, at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (id) do nothing",
+        (
+            turn.id,
+            call.account_id,
+            call.contact.id,
+            call.session.id,
+            turn.said,
+            ending.question if ending else None,
+            turn.heard,
+            ending.kind if ending else "speech",
+            ending.confidence if ending else None,
+            ending.model if ending else None,
+            ending.prompt_revision if ending else None,
+            language,
+            Jsonb(record),
+            turn.cost_micros,
+            now,
+        ),
+    )
+    await journal(
+        conn,
+        call.account_id,
+        "turn",
+        turn.id,
+        call.contact.id,
+        {"said": turn.said, "answered": turn.heard, **record, "cost_micros": turn.cost_micros},
+        now,
+    )
+    await add_spend(conn, call.account_id, call.address, turn.cost_micros, now)
+    await conn.execute("update sessions set last_at = greatest(last_at, %s) where id = %s", (now, call.session.id))
+    if ending is not None and ending.hand_off:
+        await open_ticket(
+            conn, call.account_id, call.contact.id, call.session.id, turn.id, ending.hand_off, turn.said, now
+        )
+
+
+async def end_call(
+    conn: Connection,
+    call_id: str,
+    why: str | None,
+    now: datetime,
+    *,
+    measures: dict[str, Any] | None = None,
+    parts: dict[str, int] | None = None,
+    summary: str | None = None,
+) -> None:
+    """The call is over, or more has become known of how it was; what is known stays."""
+    await conn.execute(
+        "update calls set state = 'ended', why = coalesce(why, %s), ended_at = coalesce(ended_at, %s),"
+        " measures = measures || %s, parts = parts || %s, summary = coalesce(%s, summary), token_hash = null, updated_at = %s"
+        " where id = %s",
+        (why, now, Jsonb(measures or {}), Jsonb(parts or {}), summary, now, call_id),
+    )
+
+
+async def queue_call(conn: Connection, call_id: str, call_sid: str, now: datetime) -> None:
+    """An outbound call has its sid from Twilio."""
+    cursor = await conn.execute(
+        "update calls set call_sid = %s, updated_at = %s where id = %s returning id", (call_sid, now, call_id)
+    )
+    if await cursor.fetchone() is None:
+        raise Conflict("The call is gone.")

@@ -1,0 +1,192 @@
+"""`<Dial>`: the call is joined to another phone, or to a conference."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from hookflash.emulator.calls import Call, Callback
+from hookflash.emulator.conferences import Conference, Participant
+from hookflash.emulator.leg import Ask, Leg, Program
+from hookflash.emulator.person import Callee
+from hookflash.emulator.voice_twiml import Verb
+
+Follow = Callable[[Leg, Program | None], Awaitable[None]]
+Ring = Callable[[Leg, Callee, float], Awaitable[bool]]
+
+_ALL_EVENTS = frozenset(("start", "end", "join", "leave", "mute", "hold"))
+
+
+async def dial(leg: Leg, verb: Verb, follow: Follow, ring: Ring) -> Program | None:
+    """Join and wait for the end of it. With an action nothing after the verb is reached."""
+    rooms = verb.all("Conference")
+    if rooms:
+        result = await _confer(leg, verb, rooms[0])
+    else:
+        nouns = [child for child in verb.children if child.name in ("Number", "Sip", "Client")]
+        result = await _dial_phones(leg, verb, nouns or [Verb("Number", {}, verb.text)], follow, ring)
+    leg.note("dial", **result)
+    leg.farewell = None
+    if not verb.get("action"):
+        return None
+    return Ask(leg.address(verb.get("action")), verb.get("method", "POST").upper(), result)
+
+
+def callback_of(leg: Leg, noun: Verb, default: str) -> Callback | None:
+    """The status callback that a noun asks for; its address is relative to the document."""
+    if not noun.get("statusCallback"):
+        return None
+    events = frozenset(noun.get("statusCallbackEvent", default).split())
+    return Callback(leg.address(noun.get("statusCallback")), noun.get("statusCallbackMethod", "POST").upper(), events)
+
+
+# --- phones -------------------------------------------------------------------------------------------------------
+
+
+async def _dial_phones(leg: Leg, verb: Verb, nouns: list[Verb], follow: Follow, ring: Ring) -> dict[str, str]:
+    """One phone after the other, until one answers."""
+    result = {"DialCallStatus": "failed", "DialBridged": "false"}
+    for noun in nouns:
+        result = await _dial_phone(leg, verb, noun, follow, ring)
+        if result["DialBridged"] == "true":
+            break
+    return result
+
+
+async def _dial_phone(leg: Leg, verb: Verb, noun: Verb, follow: Follow, ring: Ring) -> dict[str, str]:
+    cloud = leg.desk.cloud
+    to = f"client:{noun.text}" if noun.name == "Client" else noun.text
+    if not to or (noun.name == "Number" and not to.lstrip("+").replace("-", "").replace(" ", "").isdigit()):
+        cloud.problem(13224, url=leg.base, sid=leg.call.sid)
+        return {"DialCallStatus": "failed", "DialBridged": "false"}
+    callee = cloud.handset(to).callee
+    call = Call(
+        cloud.new_sid("CA"),
+        cloud.next_serial(),
+        "outbound-dial",
+        verb.get("callerId") or leg.call.sender,
+        to,
+        cloud.clock.now(),
+        parent_sid=leg.call.sid,
+        callback=callback_of(leg, noun, "completed"),
+    )
+    other = Leg(leg.desk, call, callee.script, fallback=None, extra={})
+    answered = anyio.Event()
+
+    async def live() -> None:
+        try:
+            with anyio.CancelScope() as scope:
+                other.follow(scope)
+                if not await ring(other, callee, verb.number("timeout", 30)):
+                    return
+            if noun.get("url"):
+                await follow(other, Ask(leg.address(noun.get("url")), noun.get("method", "POST").upper()))
+            with anyio.CancelScope() as scope:
+                other.follow(scope)
+                leg.resume()
+                leg.mouth, other.mouth = _into(other), _into(leg)
+                answered.set()
+                while True:
+                    await other.tick()
+        finally:
+            leg.mouth = other.mouth = None
+            other.finish()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(live)
+        until = leg.now() + verb.number("timeLimit", 14400)
+        leg.resume()
+        while not other.ended.is_set() and leg.now() < until:
+            moment = await leg.tick()
+            if moment.digit == "*" and verb.flag("hangupOnStar"):
+                break
+        tasks.cancel_scope.cancel()
+    bridged = "true" if answered.is_set() else "false"
+    result = {"DialCallSid": call.sid, "DialCallStatus": call.status, "DialBridged": bridged}
+    if call.started:
+        result["DialCallDuration"] = str(call.duration)
+    return result
+
+
+def _into(leg: Leg) -> Callable[[bytes], None]:
+    """What one side says comes into the other's ear."""
+    return lambda frame: leg.play(frame)
+
+
+# --- conferences --------------------------------------------------------------------------------------------------
+
+
+async def _confer(leg: Leg, verb: Verb, room: Verb) -> dict[str, str]:
+    cloud = leg.desk.cloud
+    conference = next((c for c in cloud.conferences.values() if c.name == room.text and c.status != "completed"), None)
+    if conference is None:
+        conference = Conference(cloud.new_sid("CF"), cloud.next_serial(), room.text, cloud.clock.now())
+        conference.callback = callback_of(leg, room, "start end")
+        cloud.conferences[conference.sid] = conference
+    participant = Participant(
+        cloud.next_serial(),
+        leg.call,
+        cloud.clock.now(),
+        label=room.get("participantLabel") or None,
+        begins=room.flag("startConferenceOnEnter", True),
+        ends=room.flag("endConferenceOnExit"),
+        muted=room.flag("muted"),
+        coaching=bool(room.get("coach")),
+        coached=room.get("coach") or None,
+    )
+    started = leg.now()
+    if conference.enter(participant):
+        tell_conference(leg, conference, "conference-start")
+    tell_conference(leg, conference, "participant-join", participant)
+    leg.note("conference", name=conference.name, sid=conference.sid)
+    leg.mouth = lambda frame: _to_others(leg, conference, participant, frame)
+    try:
+        while not participant.gone.is_set():
+            moment = await leg.tick()
+            if moment.digit == "*" and verb.flag("hangupOnStar"):
+                break
+    finally:
+        leg.mouth = None
+        ended = conference.leave(participant)
+        tell_conference(leg, conference, "participant-leave", participant)
+        if ended:
+            tell_conference(leg, conference, "conference-end")
+    took = str(round(leg.now() - started))
+    return {"DialCallStatus": "completed", "DialBridged": "true", "DialCallDuration": took}
+
+
+def _to_others(leg: Leg, conference: Conference, speaker: Participant, frame: bytes) -> None:
+    if speaker.muted or speaker.hold:
+        return
+    for sid, other in conference.participants.items():
+        # Who coaches is heard only by the one that is coached.
+        heard = sid == speaker.coached if speaker.coaching else sid != speaker.call.sid
+        if heard and not other.hold and sid in leg.desk.legs:
+            leg.desk.legs[sid].play(frame)
+
+
+def tell_conference(leg: Leg, conference: Conference, event: str, participant: Participant | None = None) -> None:
+    """Post a conference's status callback, if this event is wanted."""
+    callback = conference.callback
+    if callback is None or event.rpartition("-")[2] not in callback.events:
+        return
+    params = {
+        "AccountSid": leg.desk.cloud.account_sid,
+        "ConferenceSid": conference.sid,
+        "FriendlyName": conference.name,
+        "SequenceNumber": str(conference.sequence),
+        "StatusCallbackEvent": event,
+        "Timestamp": leg.desk.cloud.clock.now().strftime("%a, %d %b %Y %H:%M:%S +0000"),
+    }
+    conference.sequence += 1
+    if participant:
+        params |= {
+            "CallSid": participant.call.sid,
+            "Muted": str(participant.muted).lower(),
+            "Hold": str(participant.hold).lower(),
+            "Coaching": str(participant.coaching).lower(),
+            "StartConferenceOnEnter": str(participant.begins).lower(),
+            "EndConferenceOnExit": str(participant.ends).lower(),
+        }
+        if participant.label:
+            params["ParticipantLabel"] = participant.label
+    leg.post(callback, params)

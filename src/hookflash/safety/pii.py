@@ -1,0 +1,83 @@
+"""Numbers that must not be kept: payment cards and Aadhaar, found by their check digits, however they are spaced."""
+
+import re
+
+_RUN = re.compile(r"(?<![\d+])(?:\d[ .\-–/]{0,3}){11,18}\d(?!\d)")
+_WORDS = {
+    word: str(value)
+    for value, words in enumerate(("zero oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+    for word in words.split()
+}
+_SPOKEN = re.compile(
+    r"\b(?:(?:double|triple)\s+)?(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|\d)"
+    r"(?:[\s,.-]+(?:(?:double|triple)\s+)?(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|\d)){11,}\b",
+    re.IGNORECASE,
+)
+_D = (
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+    (1, 2, 3, 4, 0, 6, 7, 8, 9, 5),
+    (2, 3, 4, 0, 1, 7, 8, 9, 5, 6),
+    (3, 4, 0, 1, 2, 8, 9, 5, 6, 7),
+    (4, 0, 1, 2, 3, 9, 5, 6, 7, 8),
+    (5, 9, 8, 7, 6, 0, 4, 3, 2, 1),
+    (6, 5, 9, 8, 7, 1, 0, 4, 3, 2),
+    (7, 6, 5, 9, 8, 2, 1, 0, 4, 3),
+    (8, 7, 6, 5, 9, 3, 2, 1, 0, 4),
+    (9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+)
+_P = (
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+    (1, 5, 7, 6, 2, 8, 3, 0, 9, 4),
+    (5, 8, 0, 3, 7, 9, 6, 1, 4, 2),
+    (8, 9, 1, 6, 0, 4, 3, 5, 2, 7),
+    (9, 4, 5, 3, 1, 2, 6, 8, 7, 0),
+    (4, 2, 8, 6, 5, 7, 3, 9, 0, 1),
+    (2, 7, 9, 3, 8, 0, 6, 4, 1, 5),
+    (7, 0, 4, 6, 9, 1, 3, 2, 5, 8),
+)
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of a payment card's number."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if place % 2 else 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def verhoeff(digits: str) -> bool:
+    """Whether the last digit is the check digit of an Aadhaar number."""
+    check = 0
+    for place, digit in enumerate(reversed(digits)):
+        check = _D[check][_P[place % 8][int(digit)]]
+    return check == 0
+
+
+def _kind(digits: str) -> str | None:
+    if len(set(digits)) < 2:
+        return None
+    if 13 <= len(digits) <= 19 and digits[0] in "23456" and luhn(digits):
+        return "[card number]"
+    if len(digits) == 12 and digits[0] in "23456789" and verhoeff(digits):
+        return "[Aadhaar number]"
+    return None
+
+
+def mask_numbers(text: str) -> str:
+    """The text with card and Aadhaar numbers replaced by what they are; also when they were spoken digit by digit."""
+
+    def written(match: re.Match[str]) -> str:
+        return _kind(re.sub(r"\D", "", match.group())) or match.group()
+
+    def spoken(match: re.Match[str]) -> str:
+        digits, times = "", 1
+        for word in re.findall(r"\w+", match.group().casefold()):
+            if word in ("double", "triple"):
+                times = 2 if word == "double" else 3
+            else:
+                digits += _WORDS.get(word, word) * times
+                times = 1
+        return _kind(digits) or match.group()
+
+    return _SPOKEN.sub(spoken, _RUN.sub(written, text))

@@ -1,0 +1,102 @@
+"""TwiML for calls: how a call reaches our ears and voice, or a person."""
+
+from collections.abc import Iterable, Mapping
+from xml.sax.saxutils import escape, quoteattr
+
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
+
+
+def response(*verbs: str) -> bytes:
+    """A document of these verbs."""
+    return f"{_HEAD}<Response>{''.join(verbs)}</Response>".encode()
+
+
+def element(name: str, attributes: Mapping[str, str | int | bool | None], *children: str) -> str:
+    """One element; attributes that are None or empty are left out, the children are markup."""
+    pairs = "".join(
+        f" {key}={quoteattr(str(value).lower() if isinstance(value, bool) else str(value))}"
+        for key, value in attributes.items()
+        if value not in (None, "")
+    )
+    inner = "".join(children)
+    return f"<{name}{pairs}>{inner}</{name}>" if inner else f"<{name}{pairs}/>"
+
+
+def say(text: str, *, voice: str | None = None, language: str | None = None) -> str:
+    return element("Say", {"voice": voice, "language": language}, escape(text)) if text else ""
+
+
+def parameters(values: Mapping[str, str]) -> Iterable[str]:
+    return [element("Parameter", {"name": name, "value": value}) for name, value in values.items()]
+
+
+def connect_stream(url: str, action: str, values: Mapping[str, str]) -> str:
+    """Both ways of sound over a socket; afterwards Twilio asks `action` what to do."""
+    return element("Connect", {"action": action}, element("Stream", {"url": url}, *parameters(values)))
+
+
+def connect_relay(url: str, action: str, attributes: Mapping[str, str | bool | None], values: Mapping[str, str]) -> str:
+    """Words both ways over a socket; Twilio hears and speaks."""
+    return element(
+        "Connect", {"action": action}, element("ConversationRelay", {"url": url, **attributes}, *parameters(values))
+    )
+
+
+def gather(
+    action: str, *prompts: str, language: str, hints: str = "", partial: str | None = None, timeout: int = 5
+) -> str:
+    """Listen for speech or keys; also nothing heard is told to `action`."""
+    return element(
+        "Gather",
+        {
+            "input": "speech dtmf",
+            "action": action,
+            "method": "POST",
+            "language": language,
+            "timeout": timeout,
+            "speechTimeout": "auto",
+            "speechModel": "experimental_conversations",
+            "hints": hints,
+            "actionOnEmptyResult": True,
+            "partialResultCallback": partial,
+        },
+        *prompts,
+    )
+
+
+def redirect(url: str) -> str:
+    return element("Redirect", {"method": "POST"}, escape(url))
+
+
+def hang_up() -> str:
+    return "<Hangup/>"
+
+
+def reject(reason: str = "rejected") -> str:
+    return element("Reject", {"reason": reason})
+
+
+def dial(target: str, *, action: str, caller_id: str | None = None, whisper: str | None = None) -> str:
+    """Ring a person by number or SIP address; `whisper` is the address of what they alone hear first."""
+    if target.startswith("sip:"):
+        noun = element("Sip", {"url": whisper}, escape(target))
+    else:
+        noun = element("Number", {"url": whisper}, escape(target))
+    return element("Dial", {"action": action, "callerId": caller_id, "answerOnBridge": True}, noun)
+
+
+def dial_conference(name: str, *, action: str, wait_url: str = "") -> str:
+    return element(
+        "Dial",
+        {"action": action},
+        element(
+            "Conference",
+            {"startConferenceOnEnter": True, "endConferenceOnExit": True, "waitUrl": wait_url, "beep": "false"},
+            escape(name),
+        ),
+    )
+
+
+def enqueue(workflow_sid: str, task_json: str, *, action: str) -> str:
+    """A TaskRouter task, for Flex or another desk; its attributes carry the conversation's summary."""
+    return element("Enqueue", {"workflowSid": workflow_sid, "action": action}, element("Task", {}, escape(task_json)))
