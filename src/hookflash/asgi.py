@@ -13,6 +13,7 @@ from hookflash.base.errors import HookflashError
 from hookflash.channels.api_routes import integrations
 from hookflash.channels.check import NONCE_HEADER
 from hookflash.channels.routes import router as twilio_router
+from hookflash.channels.stream_routes import router as stream_router
 from hookflash.channels.voice_routes import Voices
 from hookflash.channels.voice_routes import router as voice_router
 from hookflash.conversation import routes as conversation
@@ -52,6 +53,7 @@ def create_app(core: Core) -> FastAPI:
         return await workspace.find_key(core.db, key_hash)
 
     webhooks = core.webhooks()
+    sound = core.sound()
 
     async def heard(event: Notified | Reconnected) -> None:
         if isinstance(event, Notified):
@@ -62,6 +64,7 @@ def create_app(core: Core) -> FastAPI:
         async with anyio.create_task_group() as tasks:
             await tasks.start(Listener(core.url, ["inline"], core.clock).run, heard)
             yield
+            await sound.aclose()
             tasks.cancel_scope.cancel()
 
     app = new_application(
@@ -74,6 +77,7 @@ def create_app(core: Core) -> FastAPI:
     settings = core.settings
     app.state.core = core
     app.state.webhooks = webhooks
+    app.state.sound = sound
     app.state.voices = Voices(webhooks, core.switchboard())
     app.state.office = Office(core.db, core.clock, journal)
     app.state.integrations = core.integrations
@@ -84,6 +88,7 @@ def create_app(core: Core) -> FastAPI:
     )
     app.include_router(twilio_router)
     app.include_router(voice_router)
+    app.include_router(stream_router)
     for router in ROUTERS:
         app.include_router(router)
 

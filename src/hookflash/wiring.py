@@ -23,6 +23,7 @@ from hookflash.channels.jobs import Desk
 from hookflash.channels.media import IMAGES, Blobs, MediaKeeper, Transcriber
 from hookflash.channels.routes import Webhooks
 from hookflash.channels.store import Integrations
+from hookflash.channels.stream_routes import Sound, Studio
 from hookflash.channels.text import TwilioPost
 from hookflash.channels.think import Thinker
 from hookflash.channels.voice_jobs import Switchboard
@@ -39,7 +40,12 @@ from hookflash.providers.files import FileBlobs
 from hookflash.providers.openai_speech import OpenAITranscriber
 from hookflash.providers.registry import Providers, Timeouts
 from hookflash.providers.s3 import BucketBlobs
+from hookflash.providers.silero import Silero, package_model
 from hookflash.settings import Settings
+from hookflash.speech.gate import Gate
+from hookflash.speech.stt import Stt
+from hookflash.speech.tts import Tts
+from hookflash.speech.vad import GatedScorer
 from hookflash.twilio.client import TwilioClient
 
 Point = Callable[[str], None]
@@ -64,6 +70,7 @@ class Core:
     blobs: Blobs
     knowledge: KnowledgeBase
     answer: Answerer
+    studio: Studio
     point: Point = field(default=_nowhere)
 
     def backfill(self) -> Backfill:
@@ -83,6 +90,9 @@ class Core:
             public_url=self.settings.public_url,
             trusted=self.settings.trusted_proxies,
         )
+
+    def sound(self) -> Sound:
+        return Sound(make_scorer, self.studio, self.clock)
 
     def switchboard(self) -> Switchboard:
         return Switchboard(self.db, self.clock, self.answer)
@@ -108,6 +118,7 @@ async def open_core(
     clock: Clock | None = None,
     point: Point = _nowhere,
     answer: Answerer | None = None,
+    studio: Studio | None = None,
 ) -> AsyncIterator[Core]:
     """Everything that roles share, ready for use; our own database is also migrated.
 
@@ -148,8 +159,27 @@ async def open_core(
             blobs=blobs,
             knowledge=knowledge,
             answer=answer or make_answerer(library, providers, blobs, clock),
+            studio=studio or VendorStudio(providers),
             point=point,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class VendorStudio:
+    """Ears and voices of the installed vendors."""
+
+    providers: Providers
+
+    def ears(self, names: tuple[str, ...]) -> Stt:
+        return self.providers.stt(names[0])
+
+    def mouth(self, names: tuple[str, ...]) -> Tts:
+        return self.providers.tts(names[0])
+
+
+def make_scorer() -> GatedScorer:
+    """Voice activity by silero, behind the gate of silence."""
+    return GatedScorer(Silero(package_model()), gate=Gate())
 
 
 def make_blobs(settings: Settings) -> Blobs:

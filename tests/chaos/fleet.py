@@ -28,6 +28,7 @@ class Process:
     pid: int = 0
     status: int | None = None
     trapped: str | None = None
+    _trap: Path = field(default=Path(), repr=False)
 
     @property
     def lives(self) -> bool:
@@ -43,10 +44,19 @@ class Process:
         """The numbers under which it held lanes."""
         return {int(str(line["number"])) for line in self.said() if line["event"] == "worker ready"}
 
+    def says(self, event: str) -> bool:
+        """Whether its log has such an event."""
+        return any(line["event"] == event for line in self.said())
+
+    def caught(self) -> bool:
+        """Whether it has passed the point at which its trap was."""
+        return self.trapped is not None and not self._trap.exists()
+
     def set_trap(self, point: str, sign: signal.Signals = signal.SIGKILL) -> None:
         """Let it send itself this signal when it next passes the named point."""
         self.trapped = point
-        trap(self.directory, self.number, point, sign).touch()
+        self._trap = trap(self.directory, self.number, point, sign)
+        self._trap.touch()
 
 
 Died = Callable[[Process], Coroutine[Any, Any, None]]

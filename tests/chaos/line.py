@@ -42,6 +42,21 @@ class Line:
     fleet: Fleet
     db: Database
     account_id: str
+    base: str
+
+    async def web_status(self) -> int:
+        """What the web role answers when it is asked whether it is ready: 200, 503, or 0 for nothing."""
+        async with httpx2.AsyncClient(timeout=30) as client:
+            try:
+                return (await client.get(f"{self.base}/readyz")).status_code
+            except httpx2.TransportError:
+                return 0
+
+    async def is_up(self) -> bool:
+        return await self.web_status() == 200
+
+    async def is_down(self) -> bool:
+        return await self.web_status() == 503
 
     async def rows(self, query: str, *parameters: object) -> list[dict[str, Any]]:
         async with self.db.tenant(self.account_id) as conn:
@@ -52,13 +67,19 @@ class Line:
 
         async def quiet() -> bool:
             await self.emulator.idle(seconds)
-            return not await self.rows(_BUSY)
+            try:
+                return not await self.rows(_BUSY)
+            except Unavailable:
+                return False
 
         await until(quiet, seconds, 0.1)
 
     async def arrived(self) -> set[str]:
-        """The ids of all messages that were taken in."""
-        return {r["sid"] for r in await self.rows("select sid from messages where direction = 'in'")}
+        """The ids of all messages that were taken in, as far as the database says."""
+        try:
+            return {r["sid"] for r in await self.rows("select sid from messages where direction = 'in'")}
+        except Unavailable:
+            return set()
 
     async def verify_journal(self) -> Sound | Broken:
         async with self.db.tenant(self.account_id) as conn:
@@ -123,8 +144,8 @@ async def chaos_line(
                 for role, number in (("web", webs), ("worker", workers)):
                     for _ in range(number):
                         await processes.start(role)
-                line = Line(emulator, processes, core.db, account_id)
-                await until(lambda: _answers(base), 60.0)
+                line = Line(emulator, processes, core.db, account_id, base)
+                await until(line.is_up, 60.0)
                 await until(lambda: len(line.fleet.at_work()) >= workers, 60.0)
                 yield line
 
@@ -139,14 +160,6 @@ _SETTINGS = {
 }
 
 
-async def _answers(base: str) -> bool:
-    async with httpx2.AsyncClient() as client:
-        try:
-            return (await client.get(f"{base}/readyz")).status_code == 200
-        except httpx2.TransportError:
-            return False
-
-
 def make_directory(path: Path) -> Path:
     """The same path, at which there is a directory now."""
     path.mkdir(parents=True, exist_ok=True)
@@ -158,12 +171,3 @@ def _free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-async def answers_again(line: Line) -> bool:
-    """Whether the database can be asked."""
-    try:
-        await line.rows("select 1")
-    except Unavailable:
-        return False
-    return True

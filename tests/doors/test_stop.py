@@ -173,7 +173,7 @@ async def test_stop_before_an_answer_that_would_ride_in_the_response(database_ur
 
 async def test_stop_when_the_answer_waits_to_ride_in_the_response(database_url: str, fresh_directory: Path) -> None:
     async with text_line(
-        database_url, fresh_directory, sender=WHATSAPP, workers=0, web=False, inline_budget_ms=12_000
+        database_url, fresh_directory, sender=WHATSAPP, workers=0, web=False, burst_ms=0, inline_budget_ms=12_000
     ) as line:
         line.phone().text(WHATSAPP, "Tell me everything")
         backfill = line.core.backfill()

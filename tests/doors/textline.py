@@ -17,6 +17,7 @@ from hookflash.assistant.assistant import AssistantConfig
 from hookflash.base.clock import Clock
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import Integration, IntegrationSettings
+from hookflash.channels.stream_routes import Studio
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
 from hookflash.emulator.server import Emulator, Phone
@@ -94,6 +95,34 @@ class TextLine:
 
         await until(quiet)
 
+    @asynccontextmanager
+    async def working(self, core: Core | None = None) -> AsyncIterator[WorkerRole]:
+        """A worker more, for as long as the block runs."""
+        role = WorkerRole(core or self.core)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(role.run)
+            yield role
+            tasks.cancel_scope.cancel()
+
+    async def teach_text(self, name: str, text: str) -> None:
+        """Take in one document."""
+        core = self.core
+        async with core.db.tenant(self.account_id) as conn:
+            source = await knowledge.create_source(
+                conn, self.account_id, name=name, description="", kind="text", model="minilm"
+            )
+            document, _ = await knowledge.put_document(
+                conn,
+                source,
+                name=f"{name}.md",
+                content_type="text/markdown",
+                data=text.encode(),
+                url=None,
+                now=core.clock.now(),
+                queue=False,
+            )
+        await core.indexer().index(self.account_id, document.id)
+
     async def teach(self) -> None:
         """Take in the documents of the sample shop."""
         core = self.core
@@ -131,6 +160,7 @@ async def text_line(
     sender: str = OURS,
     workers: int = 1,
     web: bool = True,
+    studio: Studio | None = None,
     assistant_config: AssistantConfig = ACME,
     environment: Mapping[str, str] = MappingProxyType({}),
     clock: Clock | None = None,
@@ -158,7 +188,7 @@ async def text_line(
         )
         service = emulator.add_service("pool", advanced_opt_out=advanced_opt_out) if pool else None
         sender = service.sid if service else sender
-        async with open_core(configured, clock=clock, answer=scripted(answer) if answer else None) as core:
+        async with open_core(configured, clock=clock, answer=scripted(answer) if answer else None, studio=studio) as core:
             account_id = await workspace.create_account(core.db, "Test")
             async with core.db.tenant(account_id) as conn:
                 assistant = await assistants.create(conn, account_id, assistant_config)

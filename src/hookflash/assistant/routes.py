@@ -91,7 +91,7 @@ async def update_assistant(assistant_id: AssistantId, body: AssistantConfig, cal
     """Change the fields that are given, which makes a new revision; it serves sessions that begin from now on."""
     changes = {name: getattr(body, name) for name in sorted(body.model_fields_set)}
     async with caller.transaction() as conn:
-        before = await store.get(conn, assistant_id)
+        before = await store.get(conn, assistant_id, lock=True)
         await _check_sources(conn, changes.get("sources", ()))
         config = before.config.model_copy(update=changes)
         changed = await store.update(conn, caller.account_id, assistant_id, config, caller.now())

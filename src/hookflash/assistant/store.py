@@ -65,9 +65,9 @@ async def _keep_revision(
     )
 
 
-async def get(conn: Connection, assistant_id: str) -> Assistant:
-    """Raises NotFound."""
-    cursor = await conn.execute(f"{_COLUMNS} where id = %s", (assistant_id,))
+async def get(conn: Connection, assistant_id: str, *, lock: bool = False) -> Assistant:
+    """With `lock` nobody else changes it before this transaction ends. Raises NotFound."""
+    cursor = await conn.execute(f"{_COLUMNS} where id = %s{' for update' if lock else ''}", (assistant_id,))
     row = await cursor.fetchone()
     if row is None:
         raise NotFound("There is no such assistant.")

@@ -25,13 +25,14 @@ class Accepted:
     verdicts: Decided
 
 
-Judge = Callable[[Standing], tuple[Arrival, Taken | None, Decided]]
+Judge = Callable[[Integration, Standing], tuple[Arrival, Taken | None, Decided]]
 
 
 class IntakeStore(Protocol):
     """Takes an arrival in, in one transaction: reads the sender's standing, has it judged, and stores what follows.
 
-    Gives the message's id (None for a duplicate) and what the judge decided.
+    It is judged by the integration as it is then, should it have changed. Gives the message's id (None for a duplicate)
+    and what the judge decided.
     """
 
     async def take_in(
@@ -49,7 +50,7 @@ class Acceptor:
     async def accept(self, integration: Integration, arrival: Arrival) -> Accepted:
         """Claim, judge and store one arrival; no outside call. Raises Unavailable when the database is away."""
 
-        def judge(standing: Standing) -> tuple[Arrival, Taken | None, Decided]:
+        def judge(integration: Integration, standing: Standing) -> tuple[Arrival, Taken | None, Decided]:
             judged = self._with_keyword(integration, arrival, standing)
             rules = integration.rules(standing.language or "en")
             verdicts = decide(GATES, judged, standing, rules, self._clock.now())

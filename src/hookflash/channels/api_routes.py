@@ -237,7 +237,7 @@ async def update_integration(
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     told = body.model_dump(mode="json", include=body.model_fields_set - {"credentials"}, exclude_unset=True)
     async with caller.transaction() as conn:
-        before = await store.get(conn, integration_id)
+        before = await store.get(conn, integration_id, lock=True)
         if "settings" in changes:
             given = {name: getattr(body.settings, name) for name in body.settings.model_fields_set}
             changes["settings"] = before.settings.model_copy(update=given)

@@ -94,7 +94,8 @@ class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
 class Integration:
     """One integration as it is now. `sender` is a number or WhatsApp sender, or a Messaging Service SID.
 
-    `has_credentials`: they are its own, not those of the whole program.
+    `has_credentials`: they are its own, not those of the whole program. `stamp`: when it or its assistant was last
+    changed.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Integration:
     updated_at: datetime
     assistant: AssistantConfig = field(default_factory=AssistantConfig)
     has_credentials: bool = False
+    stamp: datetime | None = None
 
     @property
     def kind(self) -> Kind:

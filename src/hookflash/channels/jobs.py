@@ -14,11 +14,11 @@ from hookflash.channels.backfill import Backfill
 from hookflash.channels.integration import Integration
 from hookflash.channels.store import Integrations
 from hookflash.conversation import intake_store, journal_store, lane_store, outbox_store
-from hookflash.conversation.intake import Arrival, Decided, Taken
+from hookflash.conversation.intake import Arrival, Decided, Standing, Taken
 from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
 from hookflash.conversation.message import Media
 from hookflash.conversation.outbox import Accepted, Candidate, Refused
-from hookflash.db.pool import Database
+from hookflash.db.pool import Connection, Database
 from hookflash.db.presence import living
 
 log = structlog.get_logger()
@@ -42,37 +42,48 @@ class Desk:
         self, integration: Integration, arrival: Arrival, judge: Judge
     ) -> tuple[str | None, Taken | None, Decided]:
         now = self.clock.now()
-        settings = integration.settings
-        async with self.db.tenant(integration.account_id) as conn:
-            standing = await intake_store.standing(
-                conn,
-                arrival,
-                integration.opt_out_scope,
-                settings.session_duration_ms,
-                settings.messages_per_minute,
-                now,
-            )
-            judged, taken, verdicts = judge(standing)
+        async with self.db.pipelined(integration.account_id) as conn:
+            standing = await self._standing(conn, integration, arrival, now)
+            if standing.stamp != integration.stamp:
+                integration = await self.integrations.get(conn, integration.id)
+                standing = await self._standing(conn, integration, arrival, now)
+            self.integrations.keep(integration, self.clock.monotonic())
+            judged, taken, verdicts = judge(integration, standing)
             if taken is None:
                 return None, None, verdicts
-            message_id = await intake_store.accept(conn, judged, standing, taken, now)
+            message_id, stored = await intake_store.accept(conn, judged, standing, taken, now)
         self.point("after_accept")
-        return message_id, taken, verdicts
+        return message_id if await intake_store.claimed(stored) else None, taken, verdicts
+
+    @staticmethod
+    async def _standing(conn: Connection, integration: Integration, arrival: Arrival, now: datetime) -> Standing:
+        settings = integration.settings
+        return await intake_store.standing(
+            conn,
+            arrival,
+            integration.opt_out_scope,
+            settings.session_duration_ms,
+            settings.messages_per_minute,
+            now,
+        )
 
     async def claim(self, most: int) -> list[Held]:
-        async with self.db.system() as conn:
+        async with self.db.at_once(None) as conn:
             held = await lane_store.claim(conn, self.worker(), LEASE, most)
         if held:
             self.point("after_claim")
         return held
 
     async def next_due(self) -> float | None:
-        async with self.db.system() as conn:
+        async with self.db.at_once(None) as conn:
             return await lane_store.next_due(conn)
 
     async def load(self, held: Held) -> Work:
         async with self.db.pipelined(held.account_id) as conn:
-            return await lane_store.load(conn, held)
+            work = await lane_store.load(conn, held)
+        for integration_id, stamp in work.stamps.items():
+            self.integrations.seen(integration_id, stamp, self.clock.monotonic())
+        return work
 
     async def commit(self, held: Held, thought: Thought, *, final: bool, post_now: bool) -> tuple[Leaving, ...] | Newer:
         self.point("before_commit")
@@ -100,8 +111,12 @@ class Desk:
             await lane_store.give_up(conn, held, unanswered, why, self.clock.now())
 
     async def integration(self, account_id: str, integration_id: str) -> Integration:
-        async with self.db.tenant(account_id) as conn:
-            return await self.integrations.get(conn, integration_id)
+        now = self.clock.monotonic()
+        known = self.integrations.known(integration_id, now)
+        if known is not None and known.account_id == account_id:
+            return known
+        async with self.db.at_once(account_id) as conn:
+            return self.integrations.keep(await self.integrations.get(conn, integration_id), now)
 
     async def mark_posting(self, held: Held, row: Leaving, scope: str) -> str | None:
         async with self.db.at_once(row.account_id) as conn:

@@ -1,5 +1,6 @@
 """SQL of integrations."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -18,9 +19,13 @@ from hookflash.db.pool import Connection, Database
 
 _COLUMNS = (
     "i.id, i.account_id, i.name, i.assistant_id, i.sender, i.messaging_service_sid, i.credentials, i.config, i.meta,"
-    " i.disabled, i.stopped_code, i.stopped_why, i.backfilled_to, i.created_at, i.updated_at, a.config as assistant"
+    " i.disabled, i.stopped_code, i.stopped_why, i.backfilled_to, i.created_at, i.updated_at, a.config as assistant,"
+    " greatest(i.updated_at, a.updated_at) as stamp"
     " from integrations i join assistants a on a.id = i.assistant_id"
 )
+
+FRESH = 1.0
+KEPT = 1_000
 
 
 class Integrations:
@@ -29,6 +34,7 @@ class Integrations:
     def __init__(self, sealer: Sealer, fallback: Credentials) -> None:
         self._sealer = sealer
         self._fallback = fallback
+        self._known: OrderedDict[str, tuple[Integration, float]] = OrderedDict()
 
     def _read(self, row: dict[str, Any]) -> Integration:
         own = row["credentials"]
@@ -55,6 +61,7 @@ class Integrations:
             updated_at=row["updated_at"],
             assistant=AssistantConfig.stored(row["assistant"]),
             has_credentials=own is not None,
+            stamp=row["stamp"],
         )
 
     def _seal(self, integration_id: str, credentials: Credentials | None) -> bytes | None:
@@ -69,16 +76,37 @@ class Integrations:
             row = await cursor.fetchone()
         if row is None or row["account_id"] is None:
             return None
-        async with db.tenant(row["account_id"]) as conn:
+        async with db.at_once(row["account_id"]) as conn:
             return await self.get_or_none(conn, integration_id)
+
+    # The last ones used stay in memory: each is read anew unless a transaction has seen lately that it is unchanged.
+
+    def known(self, integration_id: str, now: float) -> Integration | None:
+        """As it certainly was `FRESH` seconds ago or later; `now` is monotonic."""
+        integration, seen = self._known.get(integration_id, (None, 0.0))
+        return integration if now - seen <= FRESH else None
+
+    def keep(self, integration: Integration, now: float) -> Integration:
+        self._known[integration.id] = (integration, now)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return integration
+
+    def seen(self, integration_id: str, stamp: datetime | None, now: float) -> None:
+        """A transaction has just seen this stamp: what is in memory is as it is now, or goes."""
+        found = self._known.pop(integration_id, None)
+        if found is not None and found[0].stamp == stamp:
+            self._known[integration_id] = (found[0], now)
 
     async def get_or_none(self, conn: Connection, integration_id: str) -> Integration | None:
         cursor = await conn.execute(f"select {_COLUMNS} where i.id = %s", (integration_id,))
         row = await cursor.fetchone()
         return self._read(row) if row else None
 
-    async def get(self, conn: Connection, integration_id: str) -> Integration:
-        """Raises NotFound."""
+    async def get(self, conn: Connection, integration_id: str, *, lock: bool = False) -> Integration:
+        """With `lock` nobody else changes it before this transaction ends. Raises NotFound."""
+        if lock:
+            await conn.execute("select 1 from integrations where id = %s for update", (integration_id,))
         found = await self.get_or_none(conn, integration_id)
         if found is None:
             raise NotFound("There is no such integration.")

@@ -35,6 +35,7 @@ from hookflash.safety.pii import mask_numbers
 log = structlog.get_logger()
 
 SPOKEN_CHARS = 600
+TRANSFERRED = "transferred"
 # List prices of telephony for a minute of a call, in micro-dollars: for budgets, not for accounting.
 TELEPHONY_MINUTE = 14_000
 
@@ -188,6 +189,11 @@ class Switchboard:
                 parts=talk.parts,
                 summary=summary_of(talk.history[len(talk.call.history) :]),
             )
+
+    async def how_it_ended(self, account_id: str, call_sid: str) -> call_store.HowEnded | None:
+        """What is known of a call whose socket is closed; counts this as one more time that it was lost."""
+        async with self.db.tenant(account_id) as conn:
+            return await call_store.how_ended(conn, call_sid, self.clock.now())
 
     async def finished(self, account_id: str, call_sid: str, status: str, seconds: int) -> None:
         """Twilio says that a call is over."""

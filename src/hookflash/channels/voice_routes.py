@@ -1,6 +1,6 @@
 """The addresses that Twilio calls about calls: TwiML, turn-by-turn speech, ConversationRelay's socket, what became of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
@@ -16,7 +16,7 @@ from hookflash.channels import relay
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
 from hookflash.channels.routes import Webhooks
-from hookflash.channels.voice_jobs import Switchboard, Talk
+from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard, Talk
 from hookflash.conversation.call import CallArrival
 from hookflash.conversation.segment import Segment
 from hookflash.twilio import relay as wire
@@ -40,7 +40,6 @@ class Voices:
     switchboard: Switchboard
     draining: bool = False
     live: int = 0
-    reconnected: dict[str, int] = field(default_factory=dict)
 
     def base(self, request: Request | WebSocket) -> str:
         configured = self.webhooks.public_url
@@ -110,23 +109,18 @@ async def after(integration_id: str, request: Request, here: Here) -> Response:
     talk = await here.switchboard.resume(integration.account_id, call_sid)
     if talk is None:
         return _twiml(twiml.response(twiml.hang_up()))
-    handed = _one(form, "HandoffData")
-    if handed or here.reconnected.get(call_sid, 0) < 0:
+    how = await here.switchboard.how_it_ended(integration.account_id, call_sid)
+    if _one(form, "HandoffData") or (how and how.why == TRANSFERRED):
         return _twiml(transfer(integration, talk, here.base(request)))
-    if _one(form, "CallStatus") in ("completed", "canceled") or _one(form, "SessionStatus") == "completed":
+    over = _one(form, "CallStatus") in ("completed", "canceled") or _one(form, "SessionStatus") == "completed"
+    if over or how is None or how.why is not None:
         return _twiml(twiml.response(twiml.hang_up()))
-    tries = here.reconnected.get(call_sid, 0) + 1
-    here.reconnected[call_sid] = tries
     phrases = _phrases(integration)
-    if tries > RECONNECTS:
-        here.reconnected.pop(call_sid, None)
+    if how.lost > RECONNECTS:
         spoken = twiml.say(phrases["goodbye_call"], language=talk.voice.language)
         return _twiml(twiml.response(spoken, twiml.hang_up()))
-    return _twiml(
-        twiml.response(
-            twiml.say(phrases["cut_off"]), twiml.redirect(f"{here.base(request)}/twilio/{integration.id}/voice")
-        )
-    )
+    again = twiml.redirect(f"{here.base(request)}/twilio/{integration.id}/voice")
+    return _twiml(twiml.response(twiml.say(phrases["cut_off"], language=talk.voice.language), again))
 
 
 def transfer(integration: Integration, talk: Talk, base: str) -> bytes:
@@ -187,7 +181,6 @@ async def status(integration_id: str, request: Request, here: Here) -> Response:
     state, call_sid = _one(form, "CallStatus"), _one(form, "CallSid")
     if state in ("completed", "busy", "failed", "no-answer", "canceled"):
         seconds = _one(form, "CallDuration")
-        here.reconnected.pop(call_sid, None)
         await here.switchboard.finished(
             integration.account_id, call_sid, state, int(seconds) if seconds.isdigit() else 0
         )

@@ -90,7 +90,7 @@ async def _demo() -> bool:
                 for reply in exchange.replies:
                     console.print(speech("answer", "us", reply.body))
                 took = screen.milliseconds((exchange.seconds or 0) * 1000)
-                console.print(facts(turn, delivered=f"delivered {took} after the text"))
+                console.print(facts(turn, delivered=f"delivered in {took}"))
         console.print()
         console.print(Rule(style="faint"))
     if first:

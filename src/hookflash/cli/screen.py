@@ -112,4 +112,4 @@ def money(micros: int) -> str:
 
 def milliseconds(ms: float) -> str:
     """A duration for a person."""
-    return f"{ms / 1000:.1f} s" if ms >= 10_000 else f"{ms:,.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+    return f"{ms / 1000:.1f} s" if ms >= 1_000 else f"{ms:.0f} ms"

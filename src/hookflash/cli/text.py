@@ -110,7 +110,7 @@ def _after(exchange: Exchange, show_passages: bool) -> None:
         tick = ", ".join(
             dict.fromkeys(_TICKS.get(reply.status, reply.status) for reply in exchange.replies if reply.sid)
         )
-        took = f"  ·  {screen.milliseconds(exchange.seconds * 1000)} on the phone" if exchange.seconds else ""
+        took = f" in {screen.milliseconds(exchange.seconds * 1000)}" if exchange.seconds else ""
         console.print(facts(turn, delivered=tick + took))
     console.print()
 

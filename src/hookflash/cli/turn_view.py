@@ -22,7 +22,7 @@ STAGES = {
     "cache": "cache",
     "search": "search",
     "model": "answer",
-    "thinking": "thinking in all",
+    "thinking": "thinking",
 }
 _KINDS = {
     "answered": ("answered", "good"),

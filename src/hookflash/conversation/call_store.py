@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -118,7 +119,7 @@ async def admit(
         "insert into calls as c (id, account_id, integration_id, contact_id, session_id, call_sid, direction, way, address,"
         " sender, state, token_hash, why, purpose, started_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (account_id, call_sid) do update set token_hash = excluded.token_hash, way = excluded.way,"
-        "   state = case when c.state = 'queued' then excluded.state else c.state end, updated_at = excluded.started_at"
+        "   state = excluded.state, updated_at = excluded.started_at"
         " returning id",
         (
             new_id("call"),
@@ -203,6 +204,26 @@ async def find_call(conn: Connection, call_sid: str) -> str | None:
     cursor = await conn.execute("select id from calls where call_sid = %s", (call_sid,))
     row = await cursor.fetchone()
     return row["id"] if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class HowEnded:
+    """`why` is set when we ended the socket ourselves; `lost` is how often it broke."""
+
+    why: str | None
+    lost: int
+
+
+async def how_ended(conn: Connection, call_sid: str, now: datetime) -> HowEnded | None:
+    """How the socket of a call ended; one that we did not end ourselves counts as lost once more."""
+    cursor = await conn.execute(
+        "update calls set measures = case when why is null then jsonb_set(measures, '{lost}',"
+        "   to_jsonb(coalesce((measures ->> 'lost')::int, 0) + 1)) else measures end, updated_at = %s"
+        " where call_sid = %s returning why, coalesce((measures ->> 'lost')::int, 0) as lost",
+        (now, call_sid),
+    )
+    row = await cursor.fetchone()
+    return HowEnded(row["why"], row["lost"]) if row else None
 
 
 async def keep_turn(conn: Connection, call: OpenCall, turn: CallTurn, now: datetime) -> None:

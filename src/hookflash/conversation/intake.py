@@ -45,7 +45,10 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known when a message arrives. Money in micro-dollars, spent today (UTC)."""
+    """What is known when a message arrives. Money in micro-dollars, spent today (UTC).
+
+    `stamp`: when the integration, or its assistant, was last changed.
+    """
 
     contact_id: str
     language: str | None
@@ -57,6 +60,7 @@ class Standing:
     recent: tuple[Past, ...]
     seen: bool
     session_id: str | None
+    stamp: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from datetime import datetime
 
 import msgspec
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Fenced
@@ -42,6 +44,8 @@ async def standing(
                 where i.id = %(integration)s and s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
                   and s.last_at > %(now)s - make_interval(secs => %(session)s)
                 order by s.last_at desc limit 1) as session_id,
+              (select greatest(i.updated_at, t.updated_at) from integrations i join assistants t on t.id = i.assistant_id
+                where i.id = %(integration)s) as stamp,
               (select count(*) from (select m.at from messages m where m.contact_id = a.contact_id and m.direction = 'in'
                  order by m.seq desc limit %(rate)s) r where r.at > %(now)s - interval '1 minute') as in_last_minute,
               array(select jsonb_build_array(r.direction, left(r.body, 200), extract(epoch from (%(now)s - r.at)))
@@ -78,6 +82,7 @@ async def standing(
         recent=recent,
         seen=row["seen"],
         session_id=row["session_id"],
+        stamp=row["stamp"],
     )
 
 
@@ -139,8 +144,10 @@ select (select count(*) from claimed) as claimed,
 """
 
 
-async def accept(conn: Connection, arrival: Arrival, known: Standing, taken: Taken, now: datetime) -> str | None:
-    """Store an arrival with all that follows from it, in one statement; its message id, or None for a duplicate."""
+async def accept(
+    conn: Connection, arrival: Arrival, known: Standing, taken: Taken, now: datetime
+) -> tuple[str, AsyncCursor[DictRow]]:
+    """Store an arrival with all that follows from it, in one statement; its message id, and what `claimed` asks."""
     message_id = new_id("msg")
     session_id = known.session_id or (new_id("sess") if taken.state == "unanswered" else None)
     opt = {"stop": True, "start": False}.get(arrival.word or "")
@@ -188,8 +195,13 @@ async def accept(conn: Connection, arrival: Arrival, known: Standing, taken: Tak
             "hash": entry_hash(arrival.account_id, now, "received", message_id, body),
         },
     )
-    row = await cursor.fetchone()
-    return message_id if row and row["claimed"] else None
+    return message_id, cursor
+
+
+async def claimed(stored: AsyncCursor[DictRow]) -> bool:
+    """Whether `accept` has stored it: False for a duplicate."""
+    row = await stored.fetchone()
+    return bool(row and row["claimed"])
 
 
 async def received(conn: Connection, account_id: str, sids: list[str]) -> dict[str, datetime]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 import anyio
@@ -16,6 +17,7 @@ log = structlog.get_logger()
 
 MAX_RETHINKS = 2
 MAX_FAILURES = 5
+GATHER = 0.01
 BACK_OFF_FIRST = 0.25
 BACK_OFF_MOST = 300.0
 
@@ -70,13 +72,17 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A lane as its holder finds it; `more`: besides `unanswered` something else was said, to another integration."""
+    """A lane as its holder finds it; `more`: besides `unanswered` something else was said, to another integration.
+
+    `stamps`: when the integrations concerned were last changed.
+    """
 
     contact_id: str
     leaving: tuple[Leaving, ...]
     unanswered: Unanswered | None
     failures: int
     more: bool = False
+    stamps: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +293,9 @@ class LaneWorker:
                 if pause > 0:
                     with anyio.move_on_after(pause):
                         await self._woken.wait()
+                if self._running:
+                    # While there is work in hand, what comes due is taken together.
+                    await anyio.sleep(GATHER)
 
     def stop(self) -> None:
         """Claim nothing more; `run` returns when the lanes in hand are done."""

@@ -16,6 +16,11 @@ from hookflash.conversation.turn import Contact, Exchange, Session
 from hookflash.db.pool import Connection
 
 HISTORY = 8
+# When the integration of message `m`, or its assistant, was last changed.
+_STAMP = (
+    "(select greatest(i.updated_at, a.updated_at) from integrations i join assistants a on a.id = i.assistant_id"
+    " where i.id = m.integration_id) as stamp"
+)
 MAX_PARTS = 10
 
 
@@ -40,67 +45,74 @@ async def load(conn: Connection, held: Held) -> Work:
     """Everything that a lane's holder needs to see."""
     async with conn.pipeline():
         going = await conn.execute(
-            "select m.*, extract(epoch from clock_timestamp() - m.posted_at)::float8 as posted_age,"
+            f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.posted_at)::float8 as posted_age,"  # noqa: S608
             " extract(epoch from m.not_before - clock_timestamp())::float8 as waits"
             " from messages m where m.contact_id = %s and m.direction = 'out' and m.state in ('waiting', 'posting')"
             " order by m.seq limit 50",
             (held.contact_id,),
         )
         said = await conn.execute(
-            "select m.*, extract(epoch from clock_timestamp() - m.created_at)::float8 as age from messages m"
+            f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.created_at)::float8 as age from messages m"  # noqa: S608
             " where m.contact_id = %s and m.direction = 'in' and m.state = 'unanswered' order by m.at, m.seq limit 50",
             (held.contact_id,),
         )
-        person = await conn.execute("select id, name, language, traits from contacts where id = %s", (held.contact_id,))
-        failures = await conn.execute("select failures from lanes where contact_id = %s", (held.contact_id,))
+        person = await conn.execute(
+            "select c.id, c.name, c.language, c.traits, l.failures from contacts c"
+            " left join lanes l on l.contact_id = c.id where c.id = %s",
+            (held.contact_id,),
+        )
+        # Whichever of them is meant: as a rule there is one.
+        windows = await conn.execute(
+            "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, r.config, array("
+            "   select jsonb_build_array(t.said, t.answered, coalesce(t.record -> 'sources', '[]')) from turns t"
+            "   where t.session_id = s.id order by t.at desc limit %s) as past"
+            " from sessions s join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision"
+            " where s.id in (select m.session_id from messages m"
+            "   where m.contact_id = %s and m.direction = 'in' and m.state = 'unanswered')",
+            (HISTORY, held.contact_id),
+        )
     said_rows = await said.fetchall()
+    going_rows = await going.fetchall()
     who = await person.fetchone()
-    lane = await failures.fetchone()
-    contact = Contact(who["id"], who["name"], who["language"], who["traits"]) if who else None
     unanswered: Unanswered | None = None
-    if said_rows and contact:
-        first = said_rows[0]
-        group = [r for r in said_rows if r["integration_id"] == first["integration_id"]]
-        unanswered = await _unanswered(conn, contact, group)
+    if said_rows and who:
+        contact = Contact(who["id"], who["name"], who["language"], who["traits"])
+        group = [r for r in said_rows if r["integration_id"] == said_rows[0]["integration_id"]]
+        sessions = {r["id"]: r for r in await windows.fetchall()}
+        unanswered = await _unanswered(conn, contact, group, sessions.get(group[-1]["session_id"]))
     return Work(
         contact_id=held.contact_id,
-        leaving=tuple(leaving(r) for r in await going.fetchall()),
+        leaving=tuple(leaving(r) for r in going_rows),
         unanswered=unanswered,
-        failures=lane["failures"] if lane else 0,
+        failures=who["failures"] or 0 if who else 0,
         more=unanswered is not None and len(unanswered.messages) < len(said_rows),
+        stamps={r["integration_id"]: r["stamp"] for r in (*going_rows, *said_rows)},
     )
 
 
-async def _unanswered(conn: Connection, contact: Contact, rows: list[dict[str, Any]]) -> Unanswered | None:
-    session_id = rows[-1]["session_id"]
-    async with conn.pipeline():
-        window = await conn.execute(
-            "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, r.config from sessions s"
-            " join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision where s.id = %s",
-            (session_id,),
-        )
-        past = await conn.execute(
-            "select said, answered, kind, record from turns where session_id = %s order by at desc limit %s",
-            (session_id, HISTORY),
-        )
-    row = await window.fetchone()
-    if row is None:
+async def _unanswered(
+    conn: Connection, contact: Contact, rows: list[dict[str, Any]], session: dict[str, Any] | None
+) -> Unanswered | None:
+    if session is None:
         # A session goes with its assistant, and then there is nobody who could answer.
         await conn.execute(
-            "update messages set state = 'failed', why = 'the assistant was deleted', updated_at = now() where id = any(%s)",
+            "update messages set state = 'failed', why = 'the assistant was deleted', updated_at = now()"
+            " where id = any(%s) and state = 'unanswered'",
             ([r["id"] for r in rows],),
         )
         return None
     history = tuple(
-        Exchange(t["said"], t["answered"], tuple(s["chunk_id"] for s in t["record"].get("sources", ()) if s["cited"]))
-        for t in reversed(await past.fetchall())
-        if t["answered"] or t["said"]
+        Exchange(said, answered, tuple(source["chunk_id"] for source in sources if source["cited"]))
+        for said, answered, sources in reversed(session["past"])
+        if answered or said
     )
     return Unanswered(
         integration_id=rows[0]["integration_id"],
         contact=contact,
-        session=Session(row["id"], row["assistant_id"], row["revision"], row["config"], row["started_at"]),
-        settings=row["settings"],
+        session=Session(
+            session["id"], session["assistant_id"], session["revision"], session["config"], session["started_at"]
+        ),
+        settings=session["settings"],
         messages=tuple(_message(r) for r in rows),
         sender=rows[-1]["sender"],
         history=history,
@@ -186,80 +198,77 @@ async def commit_turn(
     )
     outgoing = () if withheld else thought.outgoing
     turn_id = thought.turn_id
-    async with conn.pipeline():
-        await conn.execute(
-            "update messages set state = %s, why = coalesce(%s, why), turn_id = %s, language = coalesce(%s, language),"
-            " updated_at = %s where id = any(%s) and state = 'unanswered'",
-            (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, ids),
-        )
-        rows = await _insert_outgoing(
-            conn, held, unanswered, outgoing, turn_id, thought.language, now, post_now=post_now
-        )
-        await conn.execute(
-            "insert into turns (id, account_id, contact_id, session_id, said, question, answered, kind, confidence, model,"
-            " prompt_revision, language, record, cost_micros, at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (
-                turn_id,
-                held.account_id,
-                held.contact_id,
-                unanswered.session.id,
-                thought.said,
-                thought.question,
-                "" if withheld else thought.answered,
-                withheld or thought.kind,
-                thought.confidence,
-                thought.model,
-                thought.prompt_revision,
-                thought.language,
-                Jsonb(thought.record),
-                thought.cost_micros,
-                now,
-            ),
-        )
-        await journal(
+    await conn.execute(
+        "update messages set state = %s, why = coalesce(%s, why), turn_id = %s, language = coalesce(%s, language),"
+        " updated_at = %s where id = any(%s) and state = 'unanswered'",
+        (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, ids),
+    )
+    rows = await _insert_outgoing(conn, held, unanswered, outgoing, turn_id, thought.language, now, post_now=post_now)
+    await conn.execute(
+        "insert into turns (id, account_id, contact_id, session_id, said, question, answered, kind, confidence, model,"
+        " prompt_revision, language, record, cost_micros, at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            turn_id,
+            held.account_id,
+            held.contact_id,
+            unanswered.session.id,
+            thought.said,
+            thought.question,
+            "" if withheld else thought.answered,
+            withheld or thought.kind,
+            thought.confidence,
+            thought.model,
+            thought.prompt_revision,
+            thought.language,
+            Jsonb(thought.record),
+            thought.cost_micros,
+            now,
+        ),
+    )
+    await journal(
+        conn,
+        held.account_id,
+        "turn",
+        turn_id,
+        held.contact_id,
+        {
+            "messages": ids,
+            "kind": withheld or thought.kind,
+            "said": thought.said,
+            "question": thought.question,
+            "answered": "" if withheld else thought.answered,
+            "model": thought.model,
+            "prompt_revision": thought.prompt_revision,
+            "confidence": thought.confidence,
+            "cost_micros": thought.cost_micros,
+            **thought.record,
+        },
+        now,
+    )
+    await add_spend(conn, held.account_id, str(unanswered.messages[-1].address), thought.cost_micros, now)
+    await conn.execute(
+        "update sessions set last_at = greatest(last_at, %s) where id = %s", (now, unanswered.session.id)
+    )
+    if thought.hand_off and not withheld:
+        await open_ticket(
             conn,
             held.account_id,
-            "turn",
-            turn_id,
             held.contact_id,
-            {
-                "messages": ids,
-                "kind": withheld or thought.kind,
-                "said": thought.said,
-                "question": thought.question,
-                "answered": "" if withheld else thought.answered,
-                "model": thought.model,
-                "prompt_revision": thought.prompt_revision,
-                "confidence": thought.confidence,
-                "cost_micros": thought.cost_micros,
-                **thought.record,
-            },
+            unanswered.session.id,
+            turn_id,
+            thought.hand_off,
+            thought.said,
             now,
         )
-        await add_spend(conn, held.account_id, str(unanswered.messages[-1].address), thought.cost_micros, now)
+    await conn.execute("update lanes set failures = 0 where contact_id = %s and failures > 0", (held.contact_id,))
+    if thought.language is not None and thought.language != unanswered.contact.language:
         await conn.execute(
-            "update sessions set last_at = greatest(last_at, %s) where id = %s", (now, unanswered.session.id)
+            "update contacts c set language = %s from integrations i where c.id = %s and i.id = %s"
+            " and coalesce((i.config ->> 'contact_collection')::boolean, true)",
+            (thought.language, held.contact_id, unanswered.integration_id),
         )
-        if thought.hand_off and not withheld:
-            await open_ticket(
-                conn,
-                held.account_id,
-                held.contact_id,
-                unanswered.session.id,
-                turn_id,
-                thought.hand_off,
-                thought.said,
-                now,
-            )
-        await conn.execute("update lanes set failures = 0 where contact_id = %s and failures > 0", (held.contact_id,))
-        if thought.language is not None and thought.language != unanswered.contact.language:
-            await conn.execute(
-                "update contacts c set language = %s from integrations i where c.id = %s and i.id = %s"
-                " and coalesce((i.config ->> 'contact_collection')::boolean, true)",
-                (thought.language, held.contact_id, unanswered.integration_id),
-            )
-        if any(out.delay for out in outgoing):
-            await conn.execute("select pg_notify('inline', %s)", (" ".join(ids),))
+    if any(out.delay for out in outgoing):
+        await conn.execute("select pg_notify('inline', %s)", (" ".join(ids),))
     return rows
 
 

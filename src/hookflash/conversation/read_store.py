@@ -182,8 +182,10 @@ async def list_contacts(conn: Connection, limit: int, cursor: str | None, addres
     return Page([_contact(row) for row in await found.fetchall()], None)
 
 
-async def get_contact(conn: Connection, contact_id: str) -> ContactRow:
-    """Raises NotFound."""
+async def get_contact(conn: Connection, contact_id: str, *, lock: bool = False) -> ContactRow:
+    """With `lock` nobody else changes it before this transaction ends. Raises NotFound."""
+    if lock:
+        await conn.execute("select 1 from contacts where id = %s for update", (contact_id,))
     found = await conn.execute(f"{_CONTACT} where c.id = %s".encode(), (contact_id,))
     row = await found.fetchone()
     if row is None:

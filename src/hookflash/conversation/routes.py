@@ -271,7 +271,8 @@ async def update_contact(contact_id: ContactId, body: ContactChanges, caller: Wr
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     async with caller.transaction() as conn:
         if "traits" in changes:
-            merged = (await store.get_contact(conn, contact_id)).traits | changes["traits"]
+            contact = await store.get_contact(conn, contact_id, lock=True)
+            merged = contact.traits | changes["traits"]
             try:
                 changes["traits"] = bounded({name: value for name, value in merged.items() if value is not None})
             except ValueError as error:

@@ -90,17 +90,18 @@ class Database:
             await connection.execute("begin")
             await connection.execute(_SET_ACCOUNT, (account_id,))
             yield connection
-            await connection.execute("commit")
+            await _commit(connection)
 
     @asynccontextmanager
-    async def at_once(self, account_id: str) -> AsyncIterator[Connection]:
-        """A transaction like `tenant`'s in a single round trip, for statements none of which needs another's answer.
+    async def at_once(self, account_id: str | None) -> AsyncIterator[Connection]:
+        """A transaction like `tenant`'s (None: like `system`'s) in a single round trip, for statements none of which needs another's answer.
 
         Cursors are read at its end or after it; what is executed after one was read belongs to no account. PostgreSQL
         makes a transaction of what is sent at once by itself, which spares begin and commit.
         """
         async with self._piped() as connection:
-            await connection.execute(_SET_ACCOUNT, (account_id,))
+            if account_id is not None:
+                await connection.execute(_SET_ACCOUNT, (account_id,))
             yield connection
 
     @asynccontextmanager

@@ -28,10 +28,11 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Answering machine detection: `mode` is Enable or DetectMessageEnd; `callback` is there when it is asynchronous."""
+    """Answering machine detection: `mode` is Enable or DetectMessageEnd; `asynchronous`: the call does not wait for it."""
 
     mode: str
     timeout: float
+    asynchronous: bool
     callback: Callback | None
 
 

@@ -1,4 +1,4 @@
-"""The box from outside Twilio's API, under /_emulator: phones, faults, events, state. No credentials are asked."""
+"""The box from outside Twilio's API, under /_emulator: phones, calls, faults, events, state. No credentials are asked."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,13 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from hookflash.base.errors import HookflashError, Invalid
+from hookflash.base.errors import Conflict, HookflashError, Invalid, NotFound
+from hookflash.emulator.calls import Call, render_call
 from hookflash.emulator.cloud import Cloud
 from hookflash.emulator.faults import Fault
 from hookflash.emulator.handset import Received
 from hookflash.emulator.inbound import Button
 from hookflash.emulator.message import render_message
+from hookflash.emulator.person import Act, Callee, Script
 from hookflash.emulator.reception import Reception
+from hookflash.emulator.switchboard import Switchboard
 
 _MAX_WAIT = 60.0
 
@@ -38,11 +41,23 @@ class Text(msgspec.Struct, forbid_unknown_fields=True):
     extra: dict[str, str] = {}
 
 
+class Ringing(msgspec.Struct, forbid_unknown_fields=True):
+    """A handset's call; `extra` are further fields of the webhook."""
+
+    to: str
+    script: Script = Script()
+    extra: dict[str, str] = {}
+
+
+class Acts(msgspec.Struct, forbid_unknown_fields=True):
+    acts: list[Act]
+
+
 class FaultList(msgspec.Struct, forbid_unknown_fields=True):
     faults: list[Fault]
 
 
-def control_routes(cloud: Cloud, reception: Reception) -> list[BaseRoute]:
+def control_routes(cloud: Cloud, reception: Reception, switchboard: Switchboard) -> list[BaseRoute]:
     def route(path: str, handler: Callable[[Request], Awaitable[Any]], method: str = "GET", status: int = 200) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
@@ -70,6 +85,46 @@ def control_routes(cloud: Cloud, reception: Reception) -> list[BaseRoute]:
         handset = cloud.handset(request.path_params["number"])
         return {"typing": handset.typing, "messages": [_show(received) for received in handset.inbox]}
 
+    async def begin_call(request: Request) -> Any:
+        asked = msgspec.json.decode(await request.body(), type=Ringing)
+        leg = switchboard.incoming(request.path_params["number"], asked.to, asked.script, asked.extra)
+        return render_call(cloud.account_sid, leg.call)
+
+    async def set_callee(request: Request) -> Any:
+        cloud.handset(request.path_params["number"]).callee = msgspec.json.decode(await request.body(), type=Callee)
+        return {}
+
+    def find_call(request: Request) -> Call:
+        call = cloud.calls.get(request.path_params["sid"])
+        if call is None:
+            raise NotFound("there is no such call")
+        return call
+
+    async def show_call(request: Request) -> Any:
+        call = find_call(request)
+        leg, ear = switchboard.leg(call), call.record.ear
+        return {
+            "call": render_call(cloud.account_sid, call),
+            "over": leg is None,
+            "script_over": leg is None or leg.person.idle,
+            "timeline": call.record.entries,
+            "person_spoke": call.record.caller.spans,
+            "person_heard": ear.heard.spans,
+        }
+
+    async def call_sound(request: Request) -> Response:
+        try:
+            return Response(find_call(request).record.wav(), media_type="audio/x-wav")
+        except NotFound as error:
+            return Response(error.message, 404, media_type="text/plain")
+
+    async def act(request: Request) -> Any:
+        leg = switchboard.leg(find_call(request))
+        if leg is None:
+            raise Conflict("the call is over")
+        await leg.person.add(*msgspec.json.decode(await request.body(), type=Acts).acts)
+        return {}
+
     async def state(request: Request) -> Any:
         return {
             "account_sid": cloud.account_sid,
@@ -78,6 +133,8 @@ def control_routes(cloud: Cloud, reception: Reception) -> list[BaseRoute]:
             "senders": [s.resource for s in cloud.senders.values()],
             "templates": cloud.templates,
             "messages": [render_message(cloud.account_sid, m) for m in cloud.messages.values()],
+            "calls": [render_call(cloud.account_sid, c) for c in cloud.calls.values()],
+            "tasks": cloud.tasks,
             "handsets": {h.number: [_show(r) for r in h.inbox] for h in cloud.handsets.values()},
             "opted_out": sorted(cloud.opted_out),
             "faults": cloud.faults.active,
@@ -102,6 +159,7 @@ def control_routes(cloud: Cloud, reception: Reception) -> list[BaseRoute]:
         return {"faults": []}
 
     async def reset(request: Request) -> Any:
+        switchboard.hang_up_all()
         cloud.forget_traffic()
         return {}
 
@@ -117,6 +175,11 @@ def control_routes(cloud: Cloud, reception: Reception) -> list[BaseRoute]:
     return [
         route("/handsets/{number}/texts", send_text, "POST", 201),
         route("/handsets/{number}/inbox", inbox),
+        route("/handsets/{number}/calls", begin_call, "POST", 201),
+        route("/handsets/{number}/callee", set_callee, "PUT"),
+        route("/calls/{sid}", show_call),
+        route("/calls/{sid}/acts", act, "POST", 201),
+        Route("/_emulator/calls/{sid}/sound.wav", call_sound),
         route("/state", state),
         route("/problems", problems),
         route("/faults", list_faults),

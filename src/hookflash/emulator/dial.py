@@ -83,7 +83,7 @@ async def _dial_phone(leg: Leg, verb: Verb, noun: Verb, follow: Follow, ring: Ri
             with anyio.CancelScope() as scope:
                 other.follow(scope)
                 leg.resume()
-                leg.mouth, other.mouth = _into(other), _into(leg)
+                leg.mouth, other.mouth = other.play, leg.play
                 answered.set()
                 while True:
                     await other.tick()
@@ -105,11 +105,6 @@ async def _dial_phone(leg: Leg, verb: Verb, noun: Verb, follow: Follow, ring: Ri
     if call.started:
         result["DialCallDuration"] = str(call.duration)
     return result
-
-
-def _into(leg: Leg) -> Callable[[bytes], None]:
-    """What one side says comes into the other's ear."""
-    return lambda frame: leg.play(frame)
 
 
 # --- conferences --------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ async def ring(leg: Leg, callee: Callee, timeout: float) -> bool:
 
 
 async def _detect(leg: Leg, callee: Callee, detection: Detection) -> None:
-    if detection.callback:
+    if detection.asynchronous:
         leg.desk.under_way.start(_tell_verdict, leg, callee, detection)
         return
     await _wait_for_verdict(leg, callee, detection)

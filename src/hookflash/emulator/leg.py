@@ -16,7 +16,7 @@ from hookflash.emulator.courier import Courier, Failure, Params
 from hookflash.emulator.faults import FaultKind
 from hookflash.emulator.form import is_web_address
 from hookflash.emulator.person import Moment, Person, Script
-from hookflash.emulator.recordings import FINISHED, Recording, recording_params
+from hookflash.emulator.recordings import FINISHED, Recording, RecordingWish, recording_params
 from hookflash.emulator.sound import FRAME_SECONDS, RATE, SILENCE, Toneless, Voice, is_audible, read_wav
 from hookflash.emulator.twiml import BadTwiml
 from hookflash.emulator.under_way import UnderWay
@@ -71,6 +71,7 @@ class Leg:
         self.base = ""
         self.at = 0.0
         self.final = "completed"
+        self.recording_wish: RecordingWish | None = None
         self.over = False
         self.next: Program | None = None
         self.farewell: Callable[[], Ask | None] | None = None  # what is asked when the call ends here
@@ -148,6 +149,8 @@ class Leg:
             self._zero = self.desk.cloud.clock.monotonic()
             self.at = 0.0
             self.advance("in-progress")
+            if wish := self.recording_wish:
+                self.start_recording("OutboundAPI", wish.channels, wish.track, wish.callback)
 
     def advance(self, status: str) -> None:
         """Enter a status and report it."""
@@ -276,10 +279,8 @@ class Leg:
 
     # --- recordings -----------------------------------------------------------------------------------------------
 
-    def start_recording(
-        self, source: str, channels: int, track: str, callback: Callback | None, *, silent: bool = False
-    ) -> Recording:
-        """Record from now on; raises Refusal never. `silent`: the callback is not told that it is in progress."""
+    def start_recording(self, source: str, channels: int, track: str, callback: Callback | None) -> Recording:
+        """Record from now on."""
         cloud = self.desk.cloud
         recording = Recording(
             cloud.new_sid("RE"),
@@ -293,8 +294,7 @@ class Leg:
         )
         recording.resume(self.now())
         cloud.recordings[recording.sid] = recording
-        if not silent:
-            self._tell_recording(recording)
+        self._tell_recording(recording)
         return recording
 
     def finish_recording(self, recording: Recording) -> None:

@@ -14,6 +14,15 @@ from hookflash.emulator.sound import stereo_wav
 FINISHED = frozenset(("completed", "absent"))
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingWish:
+    """How a call is to be recorded."""
+
+    channels: int
+    track: str
+    callback: Callback | None
+
+
 @dataclass(slots=True, eq=False)
 class Recording:
     """A recording. `taken` are spans of the call, in seconds since its answer; a span whose end is None goes on.

@@ -106,7 +106,7 @@ class Talk:
     def interrupt(self, now: float) -> list[Heard]:
         """Fall silent; what was heard of the utterances that were being spoken, in order."""
         heard = [Heard(u.until(now), u.began, True) for u in self._utterances if u.pieces and u.began < now]
-        # The tokens of the utterance that still come belong to one that nobody hears.
+        # Tokens of it that still come are spoken: that they stop is the bot's business.
         self._utterances.clear()
         return heard
 

@@ -14,20 +14,27 @@ import httpx2
 
 from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.secret import Secret
+from hookflash.emulator.call_handle import CallHandle
+from hookflash.emulator.calls import Call
 from hookflash.emulator.cloud import Cloud, Credentials, Number, Problem, Sender, Service, SharedKey
 from hookflash.emulator.courier import Courier
 from hookflash.emulator.delivery import Delivery
+from hookflash.emulator.enqueued import EnqueuedTask
 from hookflash.emulator.events import Events
 from hookflash.emulator.faults import Fault, FaultKind
 from hookflash.emulator.form import Form
 from hookflash.emulator.handset import Handset, Received
 from hookflash.emulator.inbound import Button
+from hookflash.emulator.leg import Desk
 from hookflash.emulator.lines import create_number, create_sender
 from hookflash.emulator.listener import listen, serve_http
 from hookflash.emulator.message import Message
+from hookflash.emulator.person import Callee, Script
 from hookflash.emulator.reception import Reception
 from hookflash.emulator.routes import build_app
 from hookflash.emulator.services import create_service, join_service
+from hookflash.emulator.sound import Toneless, Voice
+from hookflash.emulator.switchboard import Switchboard
 from hookflash.emulator.under_way import UnderWay
 
 DEFAULT_PACE = 0.02
@@ -36,9 +43,10 @@ DEFAULT_PACE = 0.02
 class Phone:
     """A handset in someone's hand."""
 
-    def __init__(self, cloud: Cloud, reception: Reception, number: str) -> None:
+    def __init__(self, cloud: Cloud, reception: Reception, switchboard: Switchboard, number: str) -> None:
         self._cloud = cloud
         self._reception = reception
+        self._switchboard = switchboard
         self.number = number
 
     @property
@@ -66,6 +74,18 @@ class Phone:
         """
         return self._reception.text(self.number, to, body, media=media, button=button, extra=dict(extra or {}))
 
+    def call(self, to: str, script: Script | None = None, *, extra: Mapping[str, str] | None = None) -> CallHandle:
+        """Call one of our numbers; returns at once, the webhook follows. Without a script the person only listens.
+
+        `extra` are further webhook fields (StirVerstat, ForwardedFrom, CallerName ...). Raises NotFound for an unknown
+        number, Invalid for one without a VoiceUrl.
+        """
+        return CallHandle(self._switchboard.incoming(self.number, to, script or Script(), dict(extra or {})))
+
+    def answer_calls(self, callee: Callee) -> None:
+        """Take calls like this from now on; a fresh phone answers at once and listens."""
+        self.handset.callee = callee
+
     async def wait_reply(self, timeout: float = 10.0) -> Received:
         """The next message that no earlier call has returned; raises TimeoutError after `timeout` real seconds."""
         return await self.handset.wait_reply(timeout)
@@ -74,9 +94,10 @@ class Phone:
 class Emulator:
     """Twilio in a box, running. State is in memory and ends with it."""
 
-    def __init__(self, cloud: Cloud, reception: Reception, under_way: UnderWay) -> None:
+    def __init__(self, cloud: Cloud, reception: Reception, switchboard: Switchboard, under_way: UnderWay) -> None:
         self._cloud = cloud
         self._reception = reception
+        self._switchboard = switchboard
         self._under_way = under_way
 
     @classmethod
@@ -93,12 +114,15 @@ class Emulator:
         auth_token: Secret | None = None,
         api_keys: Mapping[str, Secret] | None = None,
         shared_key: SharedKey | None = None,
+        voice: Voice | None = None,
+        talk_rate: float = 15.0,
     ) -> AsyncIterator["Emulator"]:
         """Run the box while the block runs; `port` 0 takes a free one. Needs the asyncio backend.
 
         With a `seed` everything random repeats, the sids too: never with a database that outlives the box. `pace` is the
         number of seconds (of `clock`) between two states of an outbound message; `shared_key` signs webhooks in place of
-        the Auth Token. Raises Misconfigured when the port is taken.
+        the Auth Token. `voice` says what TwiML and ConversationRelay say (`sound.Espeak()`); without one that only takes
+        its time, `talk_rate` characters a second. Raises Misconfigured when the port is taken.
         """
         rng = SystemRandom() if seed is None else Random(seed)  # noqa: S311
         account_sid = account_sid or f"AC{rng.getrandbits(128):032x}"
@@ -113,9 +137,11 @@ class Emulator:
                 courier = Courier(cloud, client)
                 delivery = Delivery(cloud, courier, client, under_way, pace)
                 reception = Reception(cloud, courier, delivery, under_way)
-                async with serve_http(build_app(cloud, delivery, reception), listener):
+                toneless = Toneless(talk_rate)
+                switchboard = Switchboard(Desk(cloud, courier, client, under_way, voice or toneless, toneless, pace))
+                async with serve_http(build_app(cloud, delivery, reception, switchboard), listener):
                     try:
-                        yield cls(cloud, reception, under_way)
+                        yield cls(cloud, reception, switchboard, under_way)
                     except Exception as error:  # noqa: BLE001 - raised again below, alone, not in the tasks' bundle
                         failure = error
                     finally:
@@ -143,6 +169,21 @@ class Emulator:
         return list(self._cloud.messages.values())
 
     @property
+    def calls(self) -> list[Call]:
+        """Every call, oldest first."""
+        return list(self._cloud.calls.values())
+
+    @property
+    def tasks(self) -> list[EnqueuedTask]:
+        """Calls that were put into a queue, oldest first; those of a workflow carry a task's attributes."""
+        return self._cloud.tasks
+
+    def call_handle(self, sid: str) -> CallHandle | None:
+        """A live call by its sid, whoever began it; None when it is over."""
+        leg = self._switchboard.leg(self._cloud.calls[sid])
+        return CallHandle(leg) if leg else None
+
+    @property
     def problems(self) -> list[Problem]:
         """The debugger: what went wrong between the box and the customer's server, oldest first."""
         return self._cloud.problems
@@ -158,7 +199,7 @@ class Emulator:
 
     def handset(self, number: str) -> Phone:
         """The phone of this number (or WhatsApp-only identity), the same one every time."""
-        return Phone(self._cloud, self._reception, number)
+        return Phone(self._cloud, self._reception, self._switchboard, number)
 
     def fault(self, kind: FaultKind | str, **options: Any) -> None:
         """Let something go wrong; options as the fields of `faults.Fault` (`next`, `probability`, `copies` ...)."""
@@ -167,9 +208,29 @@ class Emulator:
     def clear_faults(self) -> None:
         self._cloud.faults.clear()
 
-    def add_number(self, number: str, *, sms_url: str = "", sms_fallback_url: str = "", service: str = "") -> Number:
-        """A phone number or short code, in the Messaging Service with this sid if one is given."""
-        form = _form(PhoneNumber=number, SmsUrl=sms_url, SmsFallbackUrl=sms_fallback_url)
+    def add_number(
+        self,
+        number: str,
+        *,
+        sms_url: str = "",
+        sms_fallback_url: str = "",
+        service: str = "",
+        voice_url: str = "",
+        voice_fallback_url: str = "",
+        status_callback: str = "",
+    ) -> Number:
+        """A phone number or short code, in the Messaging Service with this sid if one is given.
+
+        `status_callback` is told of the end of its inbound calls.
+        """
+        form = _form(
+            PhoneNumber=number,
+            SmsUrl=sms_url,
+            SmsFallbackUrl=sms_fallback_url,
+            VoiceUrl=voice_url,
+            VoiceFallbackUrl=voice_fallback_url,
+            StatusCallback=status_callback,
+        )
         added = create_number(self._cloud, form)
         if service:
             join_service(self._cloud, self._cloud.services[service], added.sid)
@@ -213,11 +274,12 @@ class Emulator:
         return sid
 
     def reset(self) -> None:
-        """Forget messages, handsets, opt-outs, faults and logs; keep numbers, senders, services and templates."""
+        """End all calls, forget messages, calls, handsets, opt-outs, faults and logs; keep what equips the account."""
+        self._switchboard.hang_up_all()
         self._cloud.forget_traffic()
 
     async def idle(self, timeout: float = 30.0) -> None:
-        """Return when no message and no webhook is under way; raises TimeoutError after `timeout` real seconds."""
+        """Return when no message, no call and no webhook is under way; raises TimeoutError after `timeout` real seconds."""
         await self._under_way.idle(timeout)
 
 

@@ -37,7 +37,8 @@ def encode(samples: Samples) -> bytes:
     exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
     sign = np.where(samples < 0, 0x80, 0)
-    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+    codes: NDArray[np.uint8] = (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    return codes.tobytes()
 
 
 @cache
@@ -94,7 +95,8 @@ def resample(samples: Samples, rate: int) -> Samples:
         cut = 2 * 3600 / rate
         wide = np.convolve(wide, np.sinc(taps * cut) * cut * np.hanning(129), "same")
     moments = np.arange(int(len(samples) * RATE / rate)) * (rate / RATE)
-    return np.clip(np.interp(moments, np.arange(len(wide)), wide), -32768, 32767).astype(np.int16)
+    narrow: Samples = np.clip(np.interp(moments, np.arange(len(wide)), wide), -32768, 32767).astype(np.int16)
+    return narrow
 
 
 def stereo_wav(left: Samples, right: Samples) -> bytes:

@@ -16,8 +16,10 @@ _RECORDED = ("recordingStatusCallback", "recordingStatusCallbackMethod", "record
 _ASR = ("asrSmartFormat", "ttsTextNormalization", "ttsLanguageTextNormalization", "elevenlabsLanguageTextNormalization")
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "Connect": ("action", "method"),
-    "Stream": ("name", "connectorName", "url", "track", "statusCallback", "statusCallbackMethod", "audioFormat")
-    + ("sampleRate",),
+    "Stream": (
+        *("name", "connectorName", "url", "track", "statusCallback", "statusCallbackMethod", "audioFormat"),
+        "sampleRate",
+    ),
     "ConversationRelay": (
         *("url", "language", "ttsLanguage", "transcriptionLanguage", "ttsProvider", "voice", "transcriptionProvider"),
         *("speechModel", "profanityFilter", "dtmfDetection", "welcomeGreeting", "partialPrompts", "interruptible"),
@@ -57,8 +59,10 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "Task": ("priority", "timeout"),
     "Redirect": ("method",),
     "Refer": ("action", "method"),
-    "Record": ("action", "method", "timeout", "finishOnKey", "maxLength", "playBeep", "trim", *_RECORDED)
-    + ("transcribe", "transcribeCallback", "recordingConfigurationId"),
+    "Record": (
+        *("action", "method", "timeout", "finishOnKey", "maxLength", "playBeep", "trim", *_RECORDED, "transcribe"),
+        *("transcribeCallback", "recordingConfigurationId"),
+    ),
     "Hangup": (),
     "Reject": ("reason",),
     "Leave": (),

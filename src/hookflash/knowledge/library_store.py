@@ -25,6 +25,7 @@ class KnowledgeBase:
         self._clock = clock
         self._embedder = embedder
         self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
+        self._passages: OrderedDict[tuple[int, int], Passage] = OrderedDict()
         self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
 
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
@@ -55,10 +56,18 @@ class KnowledgeBase:
         return await self._keywords.indexes(scope.account_id, sources)
 
     async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]:
-        allowed = {source for source, *_ in scope.sources}
-        async with self._db.at_once(scope.account_id) as conn:
-            found = await store.passages(conn, chunk_ids)
-        return {i: passage for i, passage in found.items() if passage.source_id in allowed}
+        """Those of the scope that (still) exist. Any change of a source changes its version, and what is remembered of it goes."""
+        versions = {source: version for source, version, *_ in scope.sources}
+        remembered = {i: self._passages.get(i) for i in chunk_ids}
+        found = {i: p for i, (p, version) in remembered.items() if versions.get(p.source_id) == version}
+        missing = [i for i in chunk_ids if i not in found]
+        if missing:
+            async with self._db.at_once(scope.account_id) as conn:
+                read = await store.passages(conn, missing)
+            for i, passage in read.items():
+                if passage.source_id in versions:
+                    found[i] = passage
+        return found
 
     async def kept(self, account_id: str, key: str) -> bytes | None:
         """An answer that was given before."""

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from hookflash.providers.formats import require
 from hookflash.providers.listening import Dialogue, listening
 from hookflash.providers.live import Vendor, socket_address
 from hookflash.providers.registry import ProviderConfig
@@ -20,6 +21,8 @@ _SETTLES_MIXED = 100
 # A second without a word is the shortest that it can tell of.
 _NO_MORE_WORDS = 1000
 _MOST_HINTS = 100
+# Vendors' seconds are rounded.
+_SLACK = 0.011
 _ENCODINGS = {"mulaw": "mulaw", "s16le": "linear16"}
 
 
@@ -38,6 +41,7 @@ class DeepgramStt:
     def stream(
         self, heard: Heard, *, encoding: str, sample_rate: int, language: str | None, hints: tuple[str, ...] = ()
     ) -> AbstractAsyncContextManager[SttStream]:
+        require(self.traits.name, self.traits.formats, encoding, sample_rate)
         rate = sample_rate * (1 if encoding == "mulaw" else 2)
         asked = flux_query(self._model, language) if self._flux else nova_query(self._model, language)
         asked += [("encoding", _ENCODINGS[encoding]), ("sample_rate", str(sample_rate))]
@@ -169,16 +173,18 @@ class Nova:
     def _results(self, results: _Results) -> Sequence[Transcript]:
         best = results.channel.alternatives[0] if results.channel.alternatives else _Alternative()
         end = results.start + results.duration
-        # Nothing need be left to say after Finalize; then the vendor's next word about that time is the answer.
-        settled = self._owed is not None and (results.from_finalize or end >= self._owed - 0.01)
-        if settled and (results.is_final or not best.transcript):
+        # Nothing need be left to say after Finalize; then word of the audio that was sent behind it is the answer.
+        asked = self._owed is not None
+        final = asked and results.is_final and (results.from_finalize or end >= (self._owed or 0.0) - _SLACK)
+        nothing = asked and not best.transcript and end > (self._owed or 0.0) + _SLACK
+        if final or nothing:
             self._owed = None
         elif not best.transcript:
             return ()
         return (
             Transcript(
                 best.transcript,
-                results.is_final or not best.transcript,
+                results.is_final or nothing,
                 confidence=best.confidence,
                 start=results.start,
                 end=end,
@@ -226,7 +232,7 @@ class Flux:
         if over or info.event == "StartOfTurn":
             self._open = not over
         # Without a turn to end, ForceEndTurn is ignored: then there was nothing to say.
-        nothing = self._owed is not None and not self._open and info.audio_window_end >= self._owed - 0.01
+        nothing = self._owed is not None and not self._open and info.audio_window_end > self._owed + _SLACK
         if over or nothing:
             self._owed = None
         elif not info.transcript:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from hookflash.base.errors import Misconfigured
+from hookflash.providers.formats import MULAW, require
 from hookflash.providers.listening import listening
 from hookflash.providers.live import Vendor, socket_address
 from hookflash.providers.registry import ProviderConfig
@@ -31,11 +32,12 @@ class OpenAIRealtimeStt:
         self._key = VENDOR.key(config)
         self._address = socket_address(config.text("OPENAI_BASE_URL") or HOME)
         self._clock = config.clock
-        self.traits = SttTraits(f"openai:{self._model}", (("mulaw", 8000),), code_switching=True)
+        self.traits = SttTraits(f"openai:{self._model}", MULAW, code_switching=True)
 
     def stream(
         self, heard: Heard, *, encoding: str, sample_rate: int, language: str | None, hints: tuple[str, ...] = ()
     ) -> AbstractAsyncContextManager[SttStream]:
+        require(self.traits.name, self.traits.formats, encoding, sample_rate)
         return listening(
             VENDOR,
             f"{self._address}/realtime?intent=transcription",

@@ -40,13 +40,14 @@ class JitterBuffer:
     Times (`now`) are seconds of any clock that never goes back.
     """
 
-    __slots__ = ("_calm", "_covered", "_due", "_expected", "_given", "_held", "_last", "counts", "depth_ms")
+    __slots__ = ("_calm", "_covered", "_due", "_given", "_held", "_last", "_next", "_started", "counts", "depth_ms")
 
     def __init__(self) -> None:
         self.counts = FrameCounts()
         self.depth_ms = _STEP
-        # The timestamp that the next frame should have; None before the first.
-        self._expected: int | None = None
+        # The timestamp that the next frame should have.
+        self._next = 0
+        self._started = False
         self._held: dict[int, bytes] = {}
         self._due = 0.0
         self._last = b""
@@ -66,12 +67,17 @@ class JitterBuffer:
         if not payload or not 0 <= timestamp < _LATEST_TIMESTAMP:
             counts.malformed += 1
             return []
-        if self._expected is None:
-            self._expected = timestamp
-        ahead = timestamp - self._expected
+        if not self._started:
+            self._started = True
+            self._next = timestamp
+        ahead = timestamp - self._next
         if -_SLACK <= ahead <= _SLACK:
             out = [self._give(timestamp, payload)]
-            return self._with_held(out) if self._held else out
+            if self._held:
+                counts.reordered += 1
+                self._calm = 0
+                self._add_held(out)
+            return out
         if ahead < -_JUMP_BACK or ahead > _LONGEST_FILL:
             return self._restart(timestamp, payload)
         if ahead < 0:
@@ -97,7 +103,7 @@ class JitterBuffer:
         return bool(self._held)
 
     def _give(self, timestamp: int, payload: bytes) -> bytes:
-        self._expected = timestamp + (len(payload) // _BYTES_PER_MS or 1)
+        self._next = timestamp + (len(payload) // _BYTES_PER_MS or 1)
         self._last = payload
         self._given.append(timestamp)
         self._calm += 1
@@ -106,23 +112,18 @@ class JitterBuffer:
             self.depth_ms -= _STEP
         return payload
 
-    def _with_held(self, out: list[bytes]) -> list[bytes]:
-        """What came out of order is heard when the one before it has come; that one was the reordered one."""
-        before = len(out)
+    def _add_held(self, out: list[bytes]) -> None:
+        """Those of the held frames whose turn it is."""
         while self._held:
             timestamp = min(self._held)
-            assert self._expected is not None
-            if timestamp - self._expected > _SLACK:
+            ahead = timestamp - self._next
+            if ahead > _SLACK:
                 break
             payload = self._held.pop(timestamp)
-            if timestamp - self._expected >= -_SLACK:
+            if ahead >= -_SLACK:
                 out.append(self._give(timestamp, payload))
             else:
                 self.counts.duplicate += 1
-        if len(out) > before:
-            self.counts.reordered += 1
-            self._calm = 0
-        return out
 
     def _overdue(self, now: float) -> list[bytes]:
         """Gives the missing up, once the held ones have waited long enough or are too many."""
@@ -131,27 +132,19 @@ class JitterBuffer:
             return []
         out: list[bytes] = []
         while self._held:
-            assert self._expected is not None
             self._cover(min(self._held), out)
-            self._with_held_quietly(out)
+            self._add_held(out)
         return out
 
-    def _with_held_quietly(self, out: list[bytes]) -> None:
-        reordered = self.counts.reordered
-        self._with_held(out)
-        self.counts.reordered = reordered
-
     def _cover(self, until: int, out: list[bytes]) -> None:
-        assert self._expected is not None
         self._calm = 0
-        length = len(self._last) or _STEP * _BYTES_PER_MS
-        step = length // _BYTES_PER_MS or 1
+        piece = self._last[-_STEP * _BYTES_PER_MS :]
         number = 0
-        while until - self._expected > _SLACK:
+        while until - self._next > _SLACK:
             # Two frames fading, which hides a lost one; then silence, which does not buzz.
-            out.append(faded(self._last, 1 + 2 * number) if self._last and number < 2 else bytes([SILENCE]) * length)
-            self._covered.append(self._expected)
-            self._expected += step
+            out.append(faded(piece, 1 + 2 * number) if number < 2 else bytes([SILENCE]) * len(piece))
+            self._covered.append(self._next)
+            self._next += len(piece) // _BYTES_PER_MS or 1
             self.counts.missing += 1
             number += 1
 

@@ -6,7 +6,9 @@ from inspect import isawaitable
 import anyio
 
 
-async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = 15.0, every: float = 0.02) -> None:
+async def until(
+    condition: Callable[[], object | Awaitable[object]], seconds: float = 15.0, every: float = 0.02
+) -> None:
     """Return when the condition holds; raises TimeoutError after `seconds`."""
     with anyio.fail_after(seconds):
         while True:

@@ -19,7 +19,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import aiohttp
 import msgspec
@@ -33,6 +33,7 @@ from hookflash.twilio.resources import Downloaded
 
 _NUMBER = re.compile(r"\+?\d{7,15}")
 _ANSWER_LIMIT = 8_000_000
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class TwilioClient:
@@ -73,7 +74,9 @@ class _Connection(Connection):
             raise Misconfigured("The Twilio API URL is not an http or https URL.", hint="unset it to use Twilio itself")
         self._base = base_url.rstrip("/")
         self._stands_in = self._base != DEFAULT_BASE
-        self._base_host = base.hostname
+        # A stand-in on this machine may lead to itself by another of the machine's names, as the emulator does.
+        names = _THIS_MACHINE if base.hostname in _THIS_MACHINE else frozenset({base.hostname})
+        self._inside = frozenset((name, _port(base)) for name in names) if self._stands_in else frozenset()
         self._timeout = aiohttp.ClientTimeout(
             total=connect_timeout + 2 * read_timeout, connect=connect_timeout, sock_read=read_timeout
         )
@@ -85,9 +88,10 @@ class _Connection(Connection):
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections), cookie_jar=aiohttp.DummyCookieJar()
         )
-        inside = frozenset({self._base_host}) if self._stands_in else frozenset[str]()
         self._public = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, resolver=_PublicOnly(inside), use_dns_cache=False),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, resolver=_PublicOnly(self._inside), use_dns_cache=False
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -187,7 +191,7 @@ class _Connection(Connection):
         """Where a redirect may lead: https to a public address; a base that stands in may also lead to itself."""
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if self._stands_in and host == self._base_host:
+        if (host, _port(parts)) in self._inside:
             return url
         if parts.scheme != "https" or not host:
             raise Invalid("the attachment leads to an address that is not https", field="url")
@@ -200,6 +204,10 @@ class _Connection(Connection):
         return url
 
 
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
 class _PrivateAddress(OSError):
     """A name or address that leads into a private network."""
 
@@ -207,7 +215,7 @@ class _PrivateAddress(OSError):
 class _PublicOnly(AbstractResolver):
     """Resolves names to public addresses only, at the moment of connecting, so that a name cannot change in between."""
 
-    def __init__(self, inside: frozenset[str]) -> None:
+    def __init__(self, inside: frozenset[tuple[str, int]]) -> None:
         self._resolver = aiohttp.ThreadedResolver()
         self._inside = inside
 
@@ -215,7 +223,7 @@ class _PublicOnly(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if host not in self._inside and not all(ipaddress.ip_address(one["host"]).is_global for one in found):
+        if (host, port) not in self._inside and not all(ipaddress.ip_address(one["host"]).is_global for one in found):
             raise _PrivateAddress
         return found
 

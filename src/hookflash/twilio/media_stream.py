@@ -2,6 +2,7 @@
 
 from binascii import b2a_base64
 from functools import lru_cache
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,10 @@ MAX_TEXT = MAX_AUDIO * 4 // 3 + 2_048
 
 ENCODING = "audio/x-mulaw"
 SAMPLE_RATE = 8000
+
+
+# Larger ones are not numbers that anybody counts with.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _Wire(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_field="event"):
@@ -26,8 +31,8 @@ class MediaFormat(_Part, frozen=True):
     """What the audio of the stream is; compare with `refuse`."""
 
     encoding: str
-    sample_rate: int
-    channels: int = 1
+    sample_rate: Count
+    channels: Count = 1
 
 
 class StartBody(_Part, frozen=True):
@@ -45,8 +50,8 @@ class MediaBody(_Part, frozen=True):
     """One piece of audio. `timestamp` is in ms since the stream began; the first is not 0."""
 
     payload: bytes
-    timestamp: int
-    chunk: int = 0
+    timestamp: Count
+    chunk: Count = 0
     track: str = "inbound"
 
 
@@ -73,7 +78,7 @@ class Start(_Wire, frozen=True, tag="start"):
     """The stream begins."""
 
     start: StartBody
-    sequence_number: int = 0
+    sequence_number: Count = 0
 
 
 class Media(_Wire, frozen=True, tag="media"):
@@ -81,7 +86,7 @@ class Media(_Wire, frozen=True, tag="media"):
 
     media: MediaBody
     stream_sid: str = ""
-    sequence_number: int = 0
+    sequence_number: Count = 0
 
 
 class Dtmf(_Wire, frozen=True, tag="dtmf"):
@@ -89,7 +94,7 @@ class Dtmf(_Wire, frozen=True, tag="dtmf"):
 
     dtmf: DtmfBody
     stream_sid: str = ""
-    sequence_number: int = 0
+    sequence_number: Count = 0
 
 
 class Mark(_Wire, frozen=True, tag="mark"):
@@ -97,14 +102,14 @@ class Mark(_Wire, frozen=True, tag="mark"):
 
     mark: MarkBody
     stream_sid: str = ""
-    sequence_number: int = 0
+    sequence_number: Count = 0
 
 
 class Stop(_Wire, frozen=True, tag="stop"):
     """The stream has ended; the socket closes next."""
 
     stream_sid: str = ""
-    sequence_number: int = 0
+    sequence_number: Count = 0
 
 
 class Unknown(msgspec.Struct, frozen=True):

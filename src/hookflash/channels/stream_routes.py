@@ -1,0 +1,285 @@
+"""Media Streams: the socket of a call whose sound we hear and make ourselves."""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+import structlog
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from hookflash.base.clock import Clock
+from hookflash.base.errors import Forbidden
+from hookflash.base.tasks import bare_error
+from hookflash.channels import voice as door
+from hookflash.channels.integration import Integration
+from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard, Talk
+from hookflash.channels.voice_routes import Voices, handshake
+from hookflash.conversation.segment import Segment
+from hookflash.speech.events import EndCall, Heard, Marked, Measured, Pressed, TransferTo
+from hookflash.speech.jitter import JitterBuffer
+from hookflash.speech.run_call import CallShell, Devices, Phrases, Say
+from hookflash.speech.stt import Stt
+from hookflash.speech.tts import Tts
+from hookflash.speech.vad import Ear, GatedScorer, VadBatcher
+from hookflash.twilio import media_stream as wire
+
+log = structlog.get_logger()
+router = APIRouter(prefix="/twilio", include_in_schema=False)
+
+START_SECONDS = 10.0
+MALFORMED_AT_MOST = 50
+QUEUED_AT_MOST = 4_000
+
+
+class Studio(Protocol):
+    """Where ears and voices come from, by their configured names; raises Misconfigured."""
+
+    def ears(self, names: tuple[str, ...]) -> Stt: ...
+    def mouth(self, names: tuple[str, ...]) -> Tts: ...
+
+
+class Sound:
+    """What the streams of a process share; it lies in `app.state.sound`. The model is loaded with the first call."""
+
+    def __init__(self, make_scorer: Callable[[], GatedScorer], studio: Studio, clock: Clock) -> None:
+        self._make_scorer = make_scorer
+        self.studio = studio
+        self.clock = clock
+        self.phrases = Phrases()
+        self._vad: VadBatcher | None = None
+        self._loading = anyio.Lock()
+        self._stack = AsyncExitStack()
+
+    async def vad(self) -> VadBatcher:
+        """The one batcher of voice activity."""
+        async with self._loading:
+            if self._vad is None:
+                scorer = await anyio.to_thread.run_sync(self._make_scorer)
+                self._vad = await self._stack.enter_async_context(VadBatcher(scorer).running())
+            return self._vad
+
+    async def aclose(self) -> None:
+        await self._stack.aclose()
+
+
+@router.websocket("/{integration_id}/media")
+async def media_socket(socket: WebSocket, integration_id: str) -> None:
+    """A call's sound, both ways."""
+    integration = await handshake(socket, integration_id)
+    if integration is None:
+        return
+    voices: Voices = socket.app.state.voices
+    sound: Sound = socket.app.state.sound
+    await socket.accept()
+    voices.live += 1
+    try:
+        await StreamSession(socket, integration, voices.switchboard, sound).run()
+    finally:
+        voices.live -= 1
+
+
+class StreamSession:
+    """One socket: what comes goes to the call's shell, what the call says goes out. It is the call's line and its mind."""
+
+    def __init__(self, socket: WebSocket, integration: Integration, switchboard: Switchboard, sound: Sound) -> None:
+        self._socket = socket
+        self._integration = integration
+        self._switchboard = switchboard
+        self._sound = sound
+        self._jitter = JitterBuffer()
+        self._sid = ""
+        self._out: deque[str] = deque()
+        self._sendable = anyio.Event()
+        self._closed = anyio.Event()
+        self._malformed = 0
+        self._talk: Talk | None = None
+        self._shell: CallShell | None = None
+
+    async def run(self) -> None:
+        """Until the stream stops or the call is over."""
+        try:
+            started = await self._begin()
+        except (WebSocketDisconnect, RuntimeError):
+            return
+        if not started:
+            await self._socket.close(1008)
+            return
+        assert self._talk is not None
+        talk = self._talk
+        shell = self._shell = CallShell(self._devices(talk))
+        ear = (await self._sound.vad()).join(shell.score)
+        try:
+            with bare_error():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._write)
+                    tasks.start_soon(self._read, shell, ear)
+                    await shell.run()
+                    with anyio.move_on_after(2.0):
+                        while self._out:
+                            await self._sound.clock.sleep(0.01)
+                    tasks.cancel_scope.cancel()
+        finally:
+            ear.leave()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5.0):
+                counts = asdict(shell.counts)
+                measures = {**counts, "jitter": asdict(self._jitter.counts), "malformed": self._malformed}
+                talk.add_cost("tts", shell.counts.characters_spoken * 30)
+                await self._switchboard.end(talk, shell.counts.why, measures)
+                await self._close_socket()
+
+    async def _close_socket(self) -> None:
+        try:
+            await self._socket.close()
+        except RuntimeError:
+            log.info("stream socket was gone", integration=self._integration.id)
+
+    async def _begin(self) -> bool:
+        """Read up to `start`; whether the call is one that we admitted, in a format that we understand."""
+        with anyio.move_on_after(START_SECONDS):
+            for _ in range(10):
+                match wire.decode(await self._socket.receive_text()):
+                    case wire.Start() as start:
+                        return await self._open(start)
+                    case wire.Connected() | wire.Unknown():
+                        continue
+                    case _:
+                        return False
+        return False
+
+    async def _open(self, start: wire.Start) -> bool:
+        refused = wire.refuse(start)
+        if refused is not None:
+            log.warning("stream refused", integration=self._integration.id, reason=refused)
+            return False
+        body = start.start
+        try:
+            self._talk = await self._switchboard.open(
+                self._integration.account_id, body.call_sid, body.custom_parameters.get("token", "")
+            )
+        except Forbidden:
+            log.warning("stream token refused", integration=self._integration.id)
+            return False
+        self._sid = body.stream_sid
+        return True
+
+    def _devices(self, talk: Talk) -> Devices:
+        voice = talk.voice
+        language = voice.language
+        phrases = door.Phrases(self._integration, language.partition("-")[0])
+        rules = door.rules(voice, phrases)
+        return Devices(
+            line=self,
+            ears=self._sound.studio.ears(voice.stt),
+            mouth=self._sound.studio.mouth(voice.tts),
+            mind=self,
+            clock=self._sound.clock,
+            rules=rules,
+            phrases=self._sound.phrases,
+            language=language,
+            hints=voice.hints,
+            voice=voice.voice or None,
+            fixed=frozenset({rules.greeting, rules.filler, rules.reprompt, rules.goodbye, rules.failed}),
+        )
+
+    async def _read(self, shell: CallShell, ear: Ear) -> None:
+        feed = ear.feed
+        jitter, clock = self._jitter, self._sound.clock
+        try:
+            while True:
+                message = wire.decode(await self._socket.receive_text())
+                match message:
+                    case wire.Media(media=body):
+                        for frame in jitter.push(body.timestamp, body.payload, clock.monotonic()):
+                            feed(frame)
+                            shell.hear(frame)
+                    case wire.Mark(mark=mark):
+                        shell.post(Marked(mark.name))
+                    case wire.Dtmf(dtmf=dtmf):
+                        shell.post(Pressed(dtmf.digit))
+                    case wire.Stop():
+                        break
+                    case wire.Malformed() | wire.Unknown() | wire.Start() | wire.Connected():
+                        self._malformed += 1
+                        if self._malformed > MALFORMED_AT_MOST:
+                            log.warning("stream closed for malformed messages", integration=self._integration.id)
+                            break
+        except (WebSocketDisconnect, RuntimeError, KeyError):
+            log.info("stream socket closed", integration=self._integration.id)
+        shell.hang_up()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._sendable.wait()
+                self._sendable = anyio.Event()
+                while self._out:
+                    await self._socket.send_text(self._out[0])
+                    self._out.popleft()
+        except (WebSocketDisconnect, RuntimeError):
+            self._out.clear()
+            if self._shell is not None:
+                self._shell.hang_up()
+
+    # The call's line
+
+    def _send(self, message: str) -> None:
+        if len(self._out) < QUEUED_AT_MOST:
+            self._out.append(message)
+            self._sendable.set()
+
+    def play(self, audio: bytes) -> None:
+        self._send(wire.encode_media(self._sid, audio))
+
+    def mark(self, name: str) -> None:
+        self._send(wire.encode_mark(self._sid, name))
+
+    def clear(self) -> None:
+        # What has not left for Twilio yet is taken back too; its marks come back as Twilio's do.
+        self._out = deque(m for m in self._out if '"event":"mark"' in m[:24])
+        self._send(wire.encode_clear(self._sid))
+
+    def close(self) -> None:
+        self._closed.set()
+
+    # The call's mind
+
+    async def think(self, turn: int, said: str, say: Say, language: str | None) -> None:
+        assert self._talk is not None
+        assert self._shell is not None
+        talk = self._talk
+
+        async def spoken(segment: Segment) -> None:
+            say(segment.text, segment.last)
+
+        if talk.too_dear:
+            self._shell.post(EndCall("the call is at its dearest"))
+            return
+        record = await self._switchboard.think(talk, turn, said, spoken, language)
+        if record.ending is not None and record.ending.hand_off and talk.voice.transfer_to:
+            self._shell.post(TransferTo(talk.voice.transfer_to))
+
+    async def look_up(self, said: str) -> None:
+        """A search ahead of the turn warms what the turn will need."""
+
+    async def keep(self, heard: Heard, measured: Measured | None) -> None:
+        assert self._talk is not None
+        measures = asdict(measured) if measured else {}
+        measures.pop("turn", None)
+        await self._switchboard.settle(
+            self._talk,
+            heard.turn,
+            said=heard.said,
+            heard=heard.heard,
+            whole=heard.whole,
+            interrupted=heard.interrupted,
+            measures=measures,
+        )
+
+    async def transfer(self, target: str) -> None:
+        assert self._shell is not None
+        self._shell.counts.why = TRANSFERRED

@@ -1,0 +1,418 @@
+"""The shell around a call's machine: it carries events in and performs effects. Performing never waits; it decides nothing."""
+
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import structlog
+
+from hookflash.base.clock import Clock
+from hookflash.base.errors import HookflashError
+from hookflash.base.tasks import bare_error
+from hookflash.speech.call import CallMachine, CallRules
+from hookflash.speech.events import (
+    BeginTurn,
+    CallEffect,
+    CallEvent,
+    CancelSpeech,
+    CancelTurn,
+    ClearAudio,
+    Finalize,
+    HangUp,
+    Heard,
+    HungUp,
+    LookUp,
+    Measured,
+    Play,
+    ReplyText,
+    SetMark,
+    Sound,
+    SpeechEnded,
+    SpeechStarted,
+    Synthesize,
+    Tick,
+    Transfer,
+    TurnOver,
+    WakeAt,
+    Words,
+)
+from hookflash.speech.hysteresis import Hysteresis, SpeechStart
+from hookflash.speech.stt import Stt, SttStream, Transcript
+from hookflash.speech.tts import Tts, TtsVoice
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+QUEUED_FRAMES = 250
+PHRASE_BYTES = 8_000_000
+KEEP_SECONDS = 10.0
+
+
+class Line(Protocol):
+    """The way back to the caller. None of these waits."""
+
+    def play(self, audio: bytes) -> None: ...
+    def mark(self, name: str) -> None: ...
+    def clear(self) -> None: ...
+    def close(self) -> None: ...
+
+
+Say = Callable[[str, bool], None]
+
+
+class Mind(Protocol):
+    """Who thinks, and who keeps what was said."""
+
+    async def think(self, turn: int, said: str, say: Say, language: str | None) -> None:
+        """Give the answer to `say` piece by piece; raises HookflashError when it cannot."""
+        ...
+
+    async def look_up(self, said: str) -> None:
+        """Words that will probably be asked for."""
+        ...
+
+    async def keep(self, heard: Heard, measured: Measured | None) -> None: ...
+
+    async def transfer(self, target: str) -> None: ...
+
+
+class Phrases:
+    """Sound of phrases that are said in many calls, by voice and words; bounded in bytes."""
+
+    def __init__(self, most: int = PHRASE_BYTES) -> None:
+        self._most = most
+        self._held: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+    def get(self, voice: str, text: str) -> bytes | None:
+        found = self._held.get((voice, text))
+        if found is not None:
+            self._held.move_to_end((voice, text))
+        return found
+
+    def put(self, voice: str, text: str, audio: bytes) -> None:
+        self._held[voice, text] = audio
+        while sum(map(len, self._held.values())) > self._most and len(self._held) > 1:
+            self._held.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What a call is made of. `voice_name` tells cached phrases apart; formats are mu-law at 8 kHz throughout."""
+
+    line: Line
+    ears: Stt
+    mouth: Tts
+    mind: Mind
+    clock: Clock
+    rules: CallRules
+    phrases: Phrases
+    language: str | None = None
+    hints: tuple[str, ...] = ()
+    voice: str | None = None
+    fixed: frozenset[str] = frozenset()
+
+    @property
+    def voice_name(self) -> str:
+        return f"{self.mouth.traits.name}/{self.voice or ''}/{self.language or ''}"
+
+
+@dataclass(slots=True)
+class CallCounts:
+    """What happened in a call."""
+
+    frames: int = 0
+    dropped: int = 0
+    turns: int = 0
+    interruptions: int = 0
+    cleared: int = 0
+    vendor_failures: int = 0
+    characters_spoken: int = 0
+    why: str | None = None
+
+
+class CallShell:
+    """One call. Everything happens on the event loop; `hear`, `score` and `post` are called by whoever has something."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._machine = CallMachine(devices.rules)
+        self._hysteresis = Hysteresis()
+        self._frames: deque[bytes] = deque(maxlen=QUEUED_FRAMES)
+        self._framed = anyio.Event()
+        self._wake_at: float | None = None
+        self._rewoken = anyio.Event()
+        self._finalize = False
+        self._thinking: dict[int, anyio.CancelScope] = {}
+        self._speaking: dict[int, list[anyio.CancelScope]] = {}
+        self._unkept: list[tuple[Heard, Measured | None]] = []
+        self._kept = anyio.Event()
+        self._over = anyio.Event()
+        self._mouth: TtsVoice | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self.counts = CallCounts()
+
+    # Events in
+
+    def hear(self, audio: bytes) -> None:
+        """The caller's sound, in order (mu-law, 8 kHz)."""
+        self.counts.frames += 1
+        if len(self._frames) == QUEUED_FRAMES:
+            self.counts.dropped += 1
+        self._frames.append(audio)
+        if not self._framed.is_set():
+            self._framed.set()
+
+    def score(self, probability: float) -> None:
+        """The next chunk's probability of speech."""
+        found = self._hysteresis.push(probability, self._machine.speaking)
+        if found is None:
+            return
+        now = self._devices.clock.monotonic()
+        at = now - (self._hysteresis.heard_seconds - found.at)
+        self.post(SpeechStarted(at) if isinstance(found, SpeechStart) else SpeechEnded(at))
+
+    def post(self, event: CallEvent) -> None:
+        """Something happened."""
+        self._perform(self._machine.receive(event, self._devices.clock.monotonic()))
+
+    def hang_up(self) -> None:
+        """The other side is gone."""
+        self.post(HungUp())
+        self._over.set()
+
+    # The life of the call
+
+    async def run(self) -> CallCounts:
+        """Until the call is over; what was said is kept before this returns, also when it is cancelled."""
+        with bare_error():
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                try:
+                    tasks.start_soon(self._listen)
+                    tasks.start_soon(self._speak_ready)
+                    tasks.start_soon(self._tick)
+                    tasks.start_soon(self._keep)
+                    self._perform(self._machine.start(self._devices.clock.monotonic()))
+                    await self._over.wait()
+                finally:
+                    self._perform(self._machine.receive(HungUp(), self._devices.clock.monotonic()))
+                    with anyio.CancelScope(shield=True), anyio.move_on_after(KEEP_SECONDS):
+                        await self._keep_rest()
+                    tasks.cancel_scope.cancel()
+        return self.counts
+
+    async def _listen(self) -> None:
+        """Feed the transcriber; one that fails is opened again after a short pause."""
+        devices = self._devices
+        pause = 0.2
+
+        async def heard(words: Transcript) -> None:
+            self.post(Words(words.text, words.final, words.end_of_turn, words.language))
+
+        while True:
+            try:
+                async with devices.ears.stream(
+                    heard, encoding="mulaw", sample_rate=8000, language=devices.language, hints=devices.hints
+                ) as stream:
+                    pause = 0.2
+                    await self._feed(stream)
+            except HookflashError as error:
+                self.counts.vendor_failures += 1
+                log.warning("transcriber failed", reason=error.message)
+                if not error.retryable:
+                    self.counts.why = error.message
+                    self._over.set()
+                    return
+                await devices.clock.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    async def _feed(self, stream: SttStream) -> None:
+        while True:
+            await self._framed.wait()
+            self._framed = anyio.Event()
+            while self._frames:
+                await stream.feed(self._frames.popleft())
+            if self._finalize:
+                self._finalize = False
+                await stream.finalize()
+
+    async def _speak_ready(self) -> None:
+        """Keep the way to the voice's vendor open."""
+        devices = self._devices
+        pause = 0.2
+        while True:
+            try:
+                async with devices.mouth.voice(
+                    voice=devices.voice, encoding="mulaw", sample_rate=8000, language=devices.language
+                ) as voice:
+                    self._mouth = voice
+                    pause = 0.2
+                    await anyio.sleep_forever()
+            except HookflashError as error:
+                self._mouth = None
+                self.counts.vendor_failures += 1
+                log.warning("voice failed", reason=error.message)
+                if not error.retryable:
+                    self.counts.why = error.message
+                    self._over.set()
+                    return
+                await devices.clock.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    async def _tick(self) -> None:
+        clock = self._devices.clock
+        while True:
+            self._rewoken = anyio.Event()
+            if self._wake_at is None:
+                await self._rewoken.wait()
+                continue
+            left = self._wake_at - clock.monotonic()
+            if left > 0:
+                with anyio.move_on_after(left):
+                    await self._rewoken.wait()
+                continue
+            self._wake_at = None
+            self.post(Tick())
+
+    async def _keep(self) -> None:
+        """Write the record behind the call."""
+        while True:
+            await self._kept.wait()
+            self._kept = anyio.Event()
+            await self._keep_rest()
+
+    async def _keep_rest(self) -> None:
+        while self._unkept:
+            heard, measured = self._unkept[0]
+            try:
+                await self._devices.mind.keep(heard, measured)
+            except HookflashError as error:
+                log.warning("a turn of a call could not be kept", reason=error.message)
+                if not error.retryable:
+                    self._unkept.pop(0)
+                    continue
+                await self._devices.clock.sleep(0.5)
+                continue
+            self._unkept.pop(0)
+
+    # Effects out
+
+    def _perform(self, effects: list[CallEffect]) -> None:
+        line = self._devices.line
+        for effect in effects:
+            match effect:
+                case Play(audio=audio):
+                    line.play(audio)
+                case SetMark(name=name):
+                    line.mark(name)
+                case ClearAudio():
+                    self.counts.cleared += 1
+                    line.clear()
+                case BeginTurn():
+                    self._start(self._think, effect)
+                case CancelTurn(turn=turn):
+                    scope = self._thinking.pop(turn, None)
+                    if scope is not None:
+                        scope.cancel()
+                case Synthesize():
+                    self._start(self._synthesize, effect)
+                case CancelSpeech(turn=turn):
+                    for scope in self._speaking.pop(turn, ()):
+                        scope.cancel()
+                case LookUp(said=said):
+                    self._start(self._look_up, said)
+                case Finalize():
+                    self._finalize = True
+                    self._framed.set()
+                case Heard():
+                    self.counts.turns += 1
+                    self.counts.interruptions += effect.interrupted
+                    self._unkept.append((effect, None))
+                    self._kept.set()
+                case Measured():
+                    if self._unkept and self._unkept[-1][0].turn == effect.turn:
+                        self._unkept[-1] = (self._unkept[-1][0], effect)
+                case WakeAt(at=at):
+                    self._wake_at = at
+                    self._rewoken.set()
+                case HangUp(why=why):
+                    self.counts.why = why
+                    line.close()
+                    self._over.set()
+                case Transfer(target=target):
+                    self.counts.why = "transferred"
+                    self._start(self._transfer, target)
+
+    def _start(self, run: Callable[[T], Coroutine[Any, Any, None]], argument: T) -> None:
+        if self._tasks is not None and not self._over.is_set():
+            self._tasks.start_soon(run, argument)
+
+    async def _think(self, begun: BeginTurn) -> None:
+        turn = begun.turn
+
+        def say(text: str, last: bool) -> None:
+            self.post(ReplyText(turn, text, last))
+
+        with anyio.CancelScope() as scope:
+            self._thinking[turn] = scope
+            failed = False
+            try:
+                await self._devices.mind.think(turn, begun.said, say, begun.language)
+            except HookflashError as error:
+                log.warning("a spoken turn failed", reason=error.message)
+                failed = True
+            self._thinking.pop(turn, None)
+            self.post(TurnOver(turn, failed))
+
+    async def _look_up(self, said: str) -> None:
+        await self._devices.mind.look_up(said)
+
+    async def _synthesize(self, asked: Synthesize) -> None:
+        devices = self._devices
+        cached = devices.phrases.get(devices.voice_name, asked.text)
+        if cached is not None:
+            self.post(Sound(asked.turn, asked.utterance, cached, last=True))
+            return
+        spoken = bytearray()
+
+        async def sound(audio: bytes) -> None:
+            spoken.extend(audio)
+            self.post(Sound(asked.turn, asked.utterance, audio))
+
+        with anyio.CancelScope() as scope:
+            self._speaking.setdefault(asked.turn, []).append(scope)
+            failed = not await self._spoken(asked.text, sound, spoken)
+            if asked.text in devices.fixed and not failed:
+                devices.phrases.put(devices.voice_name, asked.text, bytes(spoken))
+            self.counts.characters_spoken += len(asked.text)
+            self.post(Sound(asked.turn, asked.utterance, b"", last=True, failed=failed))
+
+    async def _spoken(self, text: str, sound: Callable[[bytes], Awaitable[None]], so_far: bytearray) -> bool:
+        """Have it spoken; once more when the vendor failed before the first sound."""
+        for _ in range(2):
+            mouth = self._mouth
+            if mouth is None:
+                with anyio.move_on_after(2.0):
+                    while self._mouth is None:
+                        await self._devices.clock.sleep(0.02)
+                mouth = self._mouth
+            if mouth is None:
+                return False
+            try:
+                await mouth.speak(text, sound)
+            except HookflashError as error:
+                self.counts.vendor_failures += 1
+                log.warning("voice failed", reason=error.message)
+                if so_far:
+                    return False
+                continue
+            return True
+        return False
+
+    async def _transfer(self, target: str) -> None:
+        await self._devices.mind.transfer(target)
+        self._devices.line.close()
+        self._over.set()
