@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -29,12 +28,13 @@ import structlog
 import uvicorn
 import uvloop
 
-from hookflash.asgi import create_app
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.model import ModelReply, ModelRequest, Stream
 from hookflash.base.secret import Sealer, Secret
 from hookflash.channels.integration import Integration, IntegrationSettings
+from hookflash.cli import roles
+from hookflash.cli.roles import port_of, until_told_to_stop
 from hookflash.conversation.turn import Usage
 from hookflash.db.embedded import EmbeddedPostgres
 from hookflash.db.migrate import migrate
@@ -46,7 +46,6 @@ from hookflash.settings import Settings
 from hookflash.testing.wait import until
 from hookflash.twilio.signature import sign
 from hookflash.wiring import Core, open_core
-from hookflash.worker import WorkerRole
 from hookflash.workspace import store as workspace
 
 OURS = "+15550100200"
@@ -91,18 +90,14 @@ def _plug_in(directory: Path) -> str:
 
 
 async def _web(settings: Settings) -> None:
-    async with open_core(settings) as core:
-        await serve(create_app(core), settings.port)
+    with port_of(settings.host, settings.port, "") as listener:
+        async with open_core(settings) as core, roles.web(core, listener):
+            await _until_told()
 
 
 async def _worker(settings: Settings) -> None:
-    async with open_core(settings) as core:
-        role = WorkerRole(core)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(role.run)
-            print("ready", flush=True)
-            await _terminated()
-            tasks.cancel_scope.cancel()
+    async with open_core(settings) as core, roles.worker(core, drain=0.1):
+        await _until_told()
 
 
 async def _plain(settings: Settings) -> None:
@@ -120,30 +115,17 @@ async def _plain(settings: Settings) -> None:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
 
-        await serve(app, settings.port)
+        config = uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_config=None, lifespan="off")  # type: ignore[arg-type]
+        server = uvicorn.Server(config)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve)
+            await until(lambda: server.started)
+            print("ready", flush=True)
 
 
-async def serve(app: object, port: int) -> None:
-    """One uvicorn process, as the program runs it, until it is told to end."""
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host="127.0.0.1",
-        port=port,
-        log_config=None,
-        access_log=False,
-        lifespan="on" if hasattr(app, "router") else "off",
-    )
-    server = uvicorn.Server(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        await until(lambda: server.started)
-        print("ready", flush=True)
-
-
-async def _terminated() -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return
+async def _until_told() -> None:
+    print("ready", flush=True)
+    await until_told_to_stop()
 
 
 # The audience's side of the stage
@@ -206,7 +188,7 @@ async def stage(*, twilio_url: str, sample: bool = True, **settings: object) -> 
     try:
         async with EmbeddedPostgres(directory / "postgres") as url:
             environment = {
-                **{k: v for k, v in os.environ.items() if not k.startswith("HOOKFLASH_")},
+                **bare_environment(),
                 "HOOKFLASH_DATABASE_URL": url,
                 "HOOKFLASH_DATA_DIR": str(directory),
                 "HOOKFLASH_SECRET_KEY": Sealer.new_key(),
@@ -265,6 +247,13 @@ async def _ingest(core: Core, account_id: str) -> None:
         done = await core.indexer().index(account_id, document.id)
         assert done is not None, document.name
         assert done.status == "COMPLETED", (done.name, done.error)
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's, without our settings, and with compiled modules kept as an installation has them."""
+    mine = {k: v for k, v in os.environ.items() if not k.startswith("HOOKFLASH_")}
+    mine.pop("PYTHONDONTWRITEBYTECODE", None)
+    return mine
 
 
 async def free_port() -> int:
@@ -526,10 +515,10 @@ async def _coroutine(main: Callable[[], Awaitable[None]]) -> None:
 
 
 if __name__ == "__main__":
-    role = {"web": _web, "worker": _worker, "plain": _plain}[sys.argv[1]]
+    play = {"web": _web, "worker": _worker, "plain": _plain}[sys.argv[1]]
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     own = {k: v for k, v in os.environ.items() if not k.startswith("STAGE_")}
-    run(lambda: role(Settings.load(own)))
+    run(lambda: play(Settings.load(own)))

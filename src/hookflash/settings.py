@@ -120,6 +120,22 @@ class Settings(BaseModel):
     )
     anthropic_api_key: Secret | None = Field(None, description="Key of Anthropic.")
 
+    stt: Names = Field(
+        (),
+        description="Transcribers to try, in order, such as deepgram:flux. Unset: deepgram or openai, by their keys.",
+    )
+    tts: Names = Field(
+        (),
+        description="Voices to try, in order, such as elevenlabs:@<voice id>. Unset: elevenlabs, cartesia, openai, by key.",
+    )
+    deepgram_api_key: Secret | None = Field(None, description="Key of Deepgram.")
+    deepgram_base_url: WebAddress | None = Field(
+        None, description="Base address of Deepgram in another region, or of your own."
+    )
+    elevenlabs_api_key: Secret | None = Field(None, description="Key of ElevenLabs.")
+    elevenlabs_base_url: WebAddress | None = Field(None, description="Base address of ElevenLabs in another region.")
+    cartesia_api_key: Secret | None = Field(None, description="Key of Cartesia.")
+
     worker_concurrency: int = Field(64, ge=1, le=10_000, description="Contacts that one worker thinks about at once.")
     backfill_seconds: float = Field(
         300, ge=10, le=86_400, description="How often Twilio's list of messages is compared with what arrived."
@@ -130,10 +146,10 @@ class Settings(BaseModel):
         None, description="Address of the S3-compatible service when it is not AWS."
     )
     aws_access_key_id: str | None = Field(
-        None, description="Key of that storage. Unset: what the machine's role allows."
+        None, description="Key of that storage, and of Amazon Polly. Unset: what the machine's role allows."
     )
     aws_secret_access_key: Secret | None = Field(None, description="The secret of that key.")
-    aws_region: str | None = Field(None, description="Region of the bucket.")
+    aws_region: str | None = Field(None, description="Region of the bucket, and of Amazon Polly.")
 
     vault_addr: WebAddress | None = Field(
         None,
@@ -182,6 +198,22 @@ class Settings(BaseModel):
         return self.models or tuple(name for name, key in vendors if key) or ("extractive",)
 
     @property
+    def stt_names(self) -> tuple[str, ...]:
+        """The transcribers to try, in order; empty when none is set and no key tells."""
+        vendors = (("deepgram", self.deepgram_api_key), ("openai", self.openai_api_key))
+        return self.stt or tuple(name for name, key in vendors if key)
+
+    @property
+    def tts_names(self) -> tuple[str, ...]:
+        """The voices to try, in order; empty when none is set and no key tells."""
+        vendors = (
+            ("elevenlabs", self.elevenlabs_api_key),
+            ("cartesia", self.cartesia_api_key),
+            ("openai", self.openai_api_key),
+        )
+        return self.tts or tuple(name for name, key in vendors if key)
+
+    @property
     def provider_options(self) -> dict[str, str | Secret | None]:
         """What vendors are given, by the customary names of environment variables."""
         return {_env_name(name): getattr(self, name) for name in _OF_VENDORS}
@@ -204,14 +236,15 @@ class Settings(BaseModel):
         return Secret(path.read_text().strip())
 
 
+_VENDORS = ("openai_", "anthropic_", "deepgram_", "elevenlabs_", "cartesia_")
 # Fields that other programs read too, from a variable without our prefix.
 _CUSTOMARY = frozenset(
     name
     for name in Settings.model_fields
-    if name.startswith(("openai_", "anthropic_", "aws_"))
+    if name.startswith((*_VENDORS, "aws_"))
     or name in {"twilio_account_sid", "twilio_auth_token", "vault_addr", "vault_token"}
 )
-_OF_VENDORS = tuple(name for name in Settings.model_fields if name.startswith(("openai_", "anthropic_")))
+_OF_VENDORS = tuple(name for name in Settings.model_fields if name.startswith((*_VENDORS, "aws_")))
 _SECRETS = frozenset(
     name for name, field in Settings.model_fields.items() if Secret in getattr(field.annotation, "__args__", ())
 )
@@ -221,6 +254,7 @@ _SECTIONS = {
     "host": "Web",
     "twilio_api_url": "Twilio",
     "models": "Answers",
+    "stt": "Speech",
     "worker_concurrency": "Work",
     "media_bucket": "Media",
     "vault_addr": "Vault",

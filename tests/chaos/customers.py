@@ -98,9 +98,9 @@ async def talk(customers: list[Customer], postbox: Postbox) -> None:
     """Everybody says everything."""
 
     async def one(customer: Customer) -> None:
-        await anyio.sleep(customer.starts)
+        await postbox.line.clock.sleep(customer.starts)
         for said in customer.says:
-            await anyio.sleep(said.pause)
+            await postbox.line.clock.sleep(said.pause)
             await postbox.send(customer, said.text)
 
     async with anyio.create_task_group() as tasks:

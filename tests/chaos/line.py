@@ -11,6 +11,7 @@ import httpx2
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.base.clock import Clock
 from hookflash.base.errors import Unavailable
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import IntegrationSettings
@@ -43,6 +44,7 @@ class Line:
     db: Database
     account_id: str
     base: str
+    clock: Clock
 
     async def web_status(self) -> int:
         """What the web role answers when it is asked whether it is ready: 200, 503, or 0 for nothing."""
@@ -108,7 +110,7 @@ async def chaos_line(
             "HOOKFLASH_SECRET_KEY": Sealer.new_key(),
             "HOOKFLASH_PUBLIC_URL": base,
             "HOOKFLASH_TWILIO_API_URL": emulator.url,
-            "HOOKFLASH_BACKFILL_SECONDS": "10",
+            "HOOKFLASH_BACKFILL_SECONDS": "60",
             "TWILIO_ACCOUNT_SID": emulator.account_sid,
             "TWILIO_AUTH_TOKEN": emulator.auth_token.get_secret_value(),
         }
@@ -144,7 +146,7 @@ async def chaos_line(
                 for role, number in (("web", webs), ("worker", workers)):
                     for _ in range(number):
                         await processes.start(role)
-                line = Line(emulator, processes, core.db, account_id, base)
+                line = Line(emulator, processes, core.db, account_id, base, core.clock)
                 await until(line.is_up, 60.0)
                 await until(lambda: len(line.fleet.at_work()) >= workers, 60.0)
                 yield line

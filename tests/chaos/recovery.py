@@ -32,7 +32,7 @@ class Recovery:
             lanes = {r["contact_id"]: r["fence"] for r in held}
             owed, now = set(lanes), held[0]["now"] if held else None
             while lanes or owed:
-                await anyio.sleep(0.05)
+                await line.clock.sleep(0.05)
                 waited = anyio.current_time() - died
                 for r in await line.rows(_FENCES, list(lanes)):
                     if r["fence"] > lanes[r["contact_id"]]:

@@ -40,7 +40,7 @@ async def settled(line: Line, customers: list[Customer]) -> Verdict:
 async def test_sends_that_were_accepted_and_then_failed_are_not_repeated(
     database_url: str, fresh_directory: Path
 ) -> None:
-    customers = crowd(Random(3), 120, 3.0)
+    customers = crowd(Random(3), 90, 2.0)
     async with chaos_line(database_url, fresh_directory, waits={"patience": 0.5}) as line:
         for kind in CREATED_FIRST:
             line.emulator.fault(kind, probability=0.07)
@@ -96,12 +96,12 @@ def crash(server: EmbeddedPostgres) -> None:
 
 
 async def test_a_database_that_crashes_loses_nothing(mortal: EmbeddedPostgres, fresh_directory: Path) -> None:
-    customers = crowd(Random(5), 100, 6.0)
+    customers = crowd(Random(5), 80, 5.0)
     async with chaos_line(mortal.start(), fresh_directory) as line:
         crashed = anyio.Event()
 
         async def interrupt() -> None:
-            await until(lambda: len(line.emulator.messages) > 60)
+            await until(lambda: len(line.emulator.messages) > 40)
             await anyio.to_thread.run_sync(crash, mortal)
             # 503 is what makes Twilio try again, and then the fallback address.
             await until(line.is_down, 30)

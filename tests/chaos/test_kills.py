@@ -30,7 +30,7 @@ RECOVERED_WITHIN = 2.0
 
 
 async def chaos(database_url: str, directory: Path, seed: int) -> tuple[Line, dict[str, Any], list[str]]:
-    """One run; its figures, and what must not be."""
+    """One run: the line (at its end), its figures, and what must not be."""
     rng = Random(seed)
     customers = crowd(rng, MESSAGES, MESSAGES / RATE)
     killer, recovery = Killer(rng, KILLS, MESSAGES), Recovery()
@@ -53,7 +53,7 @@ async def chaos(database_url: str, directory: Path, seed: int) -> tuple[Line, di
             async with anyio.create_task_group() as both:
                 both.start_soon(talk, customers, postbox)
                 both.start_soon(killer.run, line.fleet, postbox)
-            await line.at_rest()
+            await line.at_rest(180 if SOAK else 60)
             tasks.cancel_scope.cancel()
         seconds = anyio.current_time() - started
         verdict = judge(customers, line.emulator.messages)

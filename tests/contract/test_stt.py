@@ -49,7 +49,7 @@ class Subject:
         async def note(transcript: Transcript) -> None:
             heard.append(transcript)
 
-        asked = {"encoding": "mulaw", "sample_rate": 8000, "language": "en-US"} | asked
+        asked = {"encoding": "mulaw", "sample_rate": 8000, "language": "en-US", **asked}
         async with self.stt.stream(note, **asked) as stream:
             yield stream, heard
 
@@ -62,9 +62,10 @@ def made(name: str, address: str, clock: VirtualClock, key: str | None = None) -
         "OPENAI_API_KEY": secret,
         "OPENAI_BASE_URL": f"{address}/v1",
     }
-    model = {"flux": "flux"}.get(name, "")
-    factory = {"deepgram": DeepgramStt, "flux": DeepgramStt, "openai": OpenAIRealtimeStt, "whisper": WhisperStt}[name]
-    return factory(ProviderConfig(model, options, clock=clock))
+    config = ProviderConfig("flux" if name == "flux" else "", options, clock=clock)
+    if name == "openai":
+        return OpenAIRealtimeStt(config)
+    return WhisperStt(config) if name == "whisper" else DeepgramStt(config)
 
 
 @asynccontextmanager
@@ -106,16 +107,31 @@ async def feed(stream: SttStream, seconds: float, frame: bytes = FRAME) -> None:
         await stream.feed(frame)
 
 
+async def one_turn(subject: Subject, seconds: float = 0.6) -> list[Transcript]:
+    """A call of one turn: what was heard of it."""
+    async with subject.call() as (stream, heard):
+        await feed(stream, seconds)
+        await stream.finalize()
+        await until(lambda: finals(heard))
+    return heard
+
+
+async def one_turn_for_hours(subject: Subject) -> None:
+    async with subject.call() as (stream, _):
+        await feed(stream, 0.6)
+        await stream.finalize()
+        with anyio.fail_after(10):
+            while True:
+                await subject.clock.advance(1.0)
+
+
 def finals(heard: list[Transcript]) -> list[str]:
     return [one.text for one in heard if one.final]
 
 
 async def test_the_final_words_come_after_finalize(subject: Subject) -> None:
     subject.then(Listening((Said("where is my order", 0.1, 0.9),)))
-    async with subject.call() as (stream, heard):
-        await feed(stream, 1.0)
-        await stream.finalize()
-        await until(lambda: finals(heard))
+    heard = await one_turn(subject, 1.0)
     assert finals(heard) == ["where is my order"]
     assert heard[-1].final
 
@@ -196,10 +212,7 @@ async def test_a_vendor_that_knows_the_end_of_a_turn_says_so(name: str) -> None:
 async def test_a_vendor_that_refuses_is_unavailable(subject: Subject) -> None:
     subject.then(Listening(refuse=503))
     with pytest.raises(Unavailable) as refused:
-        async with subject.call() as (stream, heard):
-            await feed(stream, 0.4)
-            await stream.finalize()
-            await until(lambda: heard)
+        await one_turn(subject)
     assert "503" in str(refused.value)
 
 
@@ -207,10 +220,7 @@ async def test_a_vendor_that_refuses_is_unavailable(subject: Subject) -> None:
 async def test_a_wrong_key_names_the_setting(name: str) -> None:
     async with vendor(name, key="sk-wrong") as subject:
         with pytest.raises(Misconfigured) as refused:
-            async with subject.call() as (stream, heard):
-                await feed(stream, 0.4)
-                await stream.finalize()
-                await until(lambda: heard)
+            await one_turn(subject)
     assert f"{SETTINGS[name]}_API_KEY" in str(refused.value)
     assert "sk-wrong" not in str(refused.value)
 
@@ -219,38 +229,23 @@ async def test_a_wrong_key_names_the_setting(name: str) -> None:
 async def test_a_vendor_that_is_not_there_is_unavailable(name: str) -> None:
     subject = Subject(made(name, "http://127.0.0.1:9", VirtualClock()), VirtualClock(), lambda _: None)
     with pytest.raises(Unavailable, match="cannot be reached"):
-        async with subject.call() as (stream, heard):
-            await feed(stream, 0.4)
-            await stream.finalize()
-            await until(lambda: heard)
+        await one_turn(subject)
 
 
 @pytest.mark.parametrize("plan", [Listening(die=0.2), Listening(garble=0.2)], ids=["dies", "garbles"])
 async def test_a_vendor_that_breaks_in_mid_word_is_unavailable(subject: Subject, plan: Listening) -> None:
     subject.then(plan)
     with pytest.raises(Unavailable):
-        async with subject.call() as (stream, heard):
-            await feed(stream, 0.6)
-            await stream.finalize()
-            await until(lambda: heard)
+        await one_turn(subject)
     # It may be opened again.
     subject.then(Listening((Said("hello", 0.0, 0.2),)))
-    async with subject.call() as (stream, heard):
-        await feed(stream, 0.4)
-        await stream.finalize()
-        await until(lambda: finals(heard))
-    assert finals(heard) == ["hello"]
+    assert finals(await one_turn(subject)) == ["hello"]
 
 
 async def test_a_vendor_that_hangs_is_given_up(subject: Subject) -> None:
     subject.then(Listening((Said("hello", 0.0, 0.2),), hang=0.1))
     with pytest.raises(Unavailable, match="silent"):
-        async with subject.call() as (stream, _):
-            await feed(stream, 0.6)
-            await stream.finalize()
-            with anyio.fail_after(10):
-                while True:
-                    await subject.clock.advance(1.0)
+        await one_turn_for_hours(subject)
 
 
 async def test_leaving_ends_it(streaming: Subject) -> None:
@@ -286,10 +281,7 @@ async def test_nothing_that_was_said_and_no_key_is_logged(name: str, caplog: pyt
     async with vendor(name) as subject:
         subject.then(Listening((Said("my card is 4111", 0.0, 0.3),)))
         with structlog.testing.capture_logs() as logs:
-            async with subject.call() as (stream, heard):
-                await feed(stream, 0.5)
-                await stream.finalize()
-                await until(lambda: finals(heard))
+            await one_turn(subject)
     written = caplog.text + str(logs)
     assert "4111" not in written
     assert KEYS[name] not in written

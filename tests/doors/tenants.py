@@ -214,5 +214,7 @@ async def converse(caller: Caller, integration_id: str, number: str, text: str, 
         assert isinstance(rows, tuple)
         async with core.db.tenant(caller.account_id) as conn:
             for row in rows:
-                await outbox_store.park(conn, row, "nobody can tell", core.clock.now() + timedelta(seconds=1))
+                await outbox_store.park(
+                    conn, row, "nobody can tell", core.clock.now() + timedelta(seconds=1), unsent=False
+                )
         await at.release(held, None)

@@ -1,5 +1,6 @@
 """The emulator's calls over real sockets: webhooks, Media Streams, ConversationRelay, Gather, Dial, Enqueue, AMD."""
 
+import itertools
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import msgspec
 import pytest
@@ -22,7 +22,9 @@ from websockets.http11 import Request as Upgrade
 from websockets.http11 import Response as Refused
 
 from hookflash.base.errors import Invalid, Misconfigured, NotFound
+from hookflash.base.secret import Secret
 from hookflash.emulator.call_handle import CallHandle
+from hookflash.emulator.cloud import SharedKey
 from hookflash.emulator.impairments import Impairments
 from hookflash.emulator.listener import listen, serve_http
 from hookflash.emulator.person import AfterBot, At, Callee, HangUp, OverBot, Press, Say, Script, Sound, Then
@@ -205,9 +207,7 @@ async def test_the_fallback_is_asked_and_without_one_the_caller_hears_an_apology
     emulator: Emulator, customer: Customer
 ) -> None:
     second = "+15550100002"
-    emulator.add_number(
-        second, voice_url=f"{customer.url}/missing", voice_fallback_url=f"{customer.url}/fallback"
-    )
+    emulator.add_number(second, voice_url=f"{customer.url}/missing", voice_fallback_url=f"{customer.url}/fallback")
     customer.twiml["/fallback"] = ["<Say>Still here</Say>"]
     saved = emulator.handset(PERSON).call(second)
     await over(emulator, saved)
@@ -222,7 +222,9 @@ async def test_the_fallback_is_asked_and_without_one_the_caller_hears_an_apology
 
 
 async def test_what_is_not_valid_is_warned_of_and_left_out(emulator: Emulator, customer: Customer) -> None:
-    customer.twiml["/voice"] = ["<Sing>la</Sing><Say mood='x'>one</Say><Record/><Redirect>other</Redirect><Say>no</Say>"]
+    customer.twiml["/voice"] = [
+        "<Sing>la</Sing><Say mood='x'>one</Say><Record/><Redirect>other</Redirect><Say>no</Say>"
+    ]
     customer.twiml["/other"] = ["<Say>two</Say>"]
     handle = call(emulator)
     await over(emulator, handle)
@@ -264,8 +266,10 @@ async def test_only_numbers_that_answer_calls_can_be_called(emulator: Emulator) 
 
 async def test_speech_is_gathered_with_partial_results(emulator: Emulator, customer: Customer) -> None:
     customer.twiml["/voice"] = [
-        f'<Gather input="speech dtmf" action="heard" speechTimeout="0.1" partialResultCallback="{customer.url}/partial">'
-        "<Say>What would you like to know today?</Say></Gather><Say>never</Say>"
+        (
+            f'<Gather input="speech dtmf" action="heard" speechTimeout="0.1" partialResultCallback="{customer.url}/partial">'
+            "<Say>What would you like to know today?</Say></Gather><Say>never</Say>"
+        )
     ]
     customer.twiml["/heard"] = ["<Say>Fine</Say>"]
     handle = call(emulator, Say("when do you close on a Sunday evening", AfterBot(0.02)))
@@ -295,8 +299,10 @@ async def test_nothing_gathered_falls_through_unless_the_action_wants_to_know(
     emulator: Emulator, customer: Customer
 ) -> None:
     customer.twiml["/voice"] = [
-        '<Gather timeout="0.05" action="/keys"/><Say>Nothing?</Say>'
-        '<Gather timeout="0.05" input="speech" action="/speech" actionOnEmptyResult="true"/><Say>never</Say>'
+        (
+            '<Gather timeout="0.05" action="/keys"/><Say>Nothing?</Say>'
+            '<Gather timeout="0.05" input="speech" action="/speech" actionOnEmptyResult="true"/><Say>never</Say>'
+        )
     ]
     handle = call(emulator)
     await over(emulator, handle)
@@ -341,7 +347,7 @@ async def test_a_stream_speaks_twilios_language(emulator: Emulator, customer: Cu
     assert [m["media"]["chunk"] for m in media] == [str(n) for n in range(1, len(media) + 1)]
     stamps = [int(m["media"]["timestamp"]) for m in media]
     assert stamps[0] > 0
-    assert {b - a for a, b in zip(stamps, stamps[1:], strict=False)} == {20}
+    assert {b - a for a, b in itertools.pairwise(stamps)} == {20}
     frames = [b64decode(m["media"]["payload"]) for m in media]
     assert {len(f) for f in frames} == {160}
     assert frames.count(TONE) == 5
@@ -382,6 +388,9 @@ async def test_marks_come_back_when_what_is_before_them_was_played(
     await over(emulator, handle)
     names = [m["mark"]["name"] for m in bot.of("mark")]
     assert names == ["at once", "played", "never heard", "nor this", "last"]
+    [(stopped, heard_at)] = handle.record.answers()
+    assert heard_at is not None
+    assert heard_at >= stopped
     heard = handle.record.ear.heard
     assert b"".join(bytes(audio) for _, audio in heard.pieces).count(TONE) <= 6 + 3 + 2
     echoes = {e.data["name"]: e.at for e in handle.record.of("mark_echo")}
@@ -517,6 +526,37 @@ async def test_words_are_spoken_by_espeak_and_without_it_the_caller_is_told_how_
     assert any(frame != SILENCE for frame in frames)
 
 
+async def test_an_emulator_that_ends_takes_its_calls_along(customer: Customer, bot: Bot) -> None:
+    customer.twiml["/voice"] = [streaming(bot)]
+    async with box(customer) as emulator:
+        handle = call(emulator)
+        await handle.record.until(lambda record: bool(record.of("stream")))
+    assert handle.status == "completed"
+    assert bot.got[-1]["event"] == "stop"
+
+
+async def test_a_reset_ends_the_calls_and_forgets_them(emulator: Emulator, customer: Customer, bot: Bot) -> None:
+    customer.twiml["/voice"] = [streaming(bot)]
+    handle = call(emulator)
+    await handle.record.until(lambda record: bool(record.of("stream")))
+    emulator.reset()
+    await over(emulator, handle)
+    assert emulator.calls == []
+    assert emulator.problems == []
+
+
+async def test_a_shared_key_signs_calls_and_handshakes(customer: Customer, bot: Bot) -> None:
+    key = SharedKey("WK1", Secret("shared"))
+    customer.twiml["/voice"] = [streaming(bot)]
+    async with box(customer, shared_key=key) as emulator:
+        handle = call(emulator, HangUp(At(0.05)))
+        await over(emulator, handle)
+    validator: Any = RequestValidator
+    headers = bot.upgrades[0].headers
+    assert headers["X-Twilio-Webhooks-Signature-Settings"] == "key=WK1,algorithm=HMAC_SHA256"
+    assert validator("shared").validate(f"{bot.url}/media", {}, headers["x-twilio-signature"], "HMAC_SHA256")
+
+
 async def test_a_stream_runs_on_virtual_time(customer: Customer, bot: Bot) -> None:
     clock = VirtualClock()
     customer.twiml["/voice"] = [streaming(bot)]
@@ -536,7 +576,9 @@ async def test_a_stream_runs_on_virtual_time(customer: Customer, bot: Bot) -> No
 
 
 def relaying(bot: Bot, attributes: str = "", after: str = "") -> str:
-    relay = f'<ConversationRelay url="{bot.url}/relay" {attributes}><Parameter name="token" value="t"/></ConversationRelay>'
+    relay = (
+        f'<ConversationRelay url="{bot.url}/relay" {attributes}><Parameter name="token" value="t"/></ConversationRelay>'
+    )
     return f'<Connect action="/after">{relay}</Connect>{after}'
 
 
@@ -673,13 +715,15 @@ async def test_a_call_is_dialled_through_and_the_action_learns_how_it_went(
     emulator: Emulator, customer: Customer
 ) -> None:
     customer.twiml["/voice"] = [
-        f'<Dial action="/done"><Number url="/whisper" statusCallback="{customer.url}/leg" '
-        f'statusCallbackEvent="initiated ringing answered completed">{COLLEAGUE}</Number></Dial><Say>never</Say>'
+        (
+            f'<Dial action="/done"><Number url="/whisper" statusCallback="{customer.url}/leg" '
+            f'statusCallbackEvent="initiated ringing answered completed">{COLLEAGUE}</Number></Dial><Say>never</Say>'
+        )
     ]
     customer.twiml["/whisper"] = ["<Say>A caller about opening hours</Say>"]
     customer.twiml["/done"] = [f'<Dial timeout="1" action="/busy">{COLLEAGUE}</Dial>']
     customer.twiml["/busy"] = ["<Say>Nobody is free</Say>"]
-    greeting = Script((Sound(TONE * 5, when=Then(0.05)), HangUp(Then(0.1))))
+    greeting = Script((Sound(TONE * 5, when=At(0.6)), HangUp(Then(0.2))))
     emulator.handset(COLLEAGUE).answer_calls(Callee(script=greeting))
     handle = call(emulator)
     await handle.record.until(lambda record: bool(record.of("dial")))
@@ -696,6 +740,31 @@ async def test_a_call_is_dialled_through_and_the_action_learns_how_it_went(
     assert [form["CallStatus"] for form in legs] == ["initiated", "ringing", "in-progress", "completed"]
     assert customer.at("/busy")[0]["DialCallStatus"] == "busy"
     assert handle.record.said[-1] == "Nobody is free"
+
+
+async def test_a_dialled_leg_that_is_sent_elsewhere_lives_on_without_the_caller(
+    emulator: Emulator, customer: Customer, api: httpx2.AsyncClient
+) -> None:
+    customer.twiml["/voice"] = [f"<Dial>{COLLEAGUE}</Dial><Say>They left</Say>"]
+    handle = call(emulator)
+    await handle.record.until(lambda record: bool(record.of("verb")))
+    other = next(c for c in emulator.calls if c.parent_sid == handle.sid)
+    await other.record.until(lambda record: any(e.data["status"] == "in-progress" for e in record.of("status")))
+    elsewhere = "<Response><Say>Just us two</Say></Response>"
+    assert (await api.post(f"/Calls/{other.sid}.json", data={"Twiml": elsewhere})).status_code == 200
+    await over(emulator, handle)
+    assert handle.record.said == ["They left"]
+    assert other.record.said == ["Just us two"]
+    assert (handle.status, other.status) == ("completed", "completed")
+
+
+async def test_a_caller_who_hangs_up_takes_the_dialled_phone_along(emulator: Emulator, customer: Customer) -> None:
+    customer.twiml["/voice"] = [f"<Dial>{COLLEAGUE}</Dial>"]
+    emulator.handset(COLLEAGUE).answer_calls(Callee(rings=60))
+    handle = call(emulator, HangUp(At(0.1)))
+    await over(emulator, handle)
+    [other] = [c for c in emulator.calls if c.parent_sid == handle.sid]
+    assert (handle.status, other.status) == ("completed", "canceled")
 
 
 async def test_a_queue_keeps_the_task_and_tells_how_it_was_left(emulator: Emulator, customer: Customer) -> None:
@@ -724,7 +793,9 @@ async def test_a_queue_keeps_the_task_and_tells_how_it_was_left(emulator: Emulat
 async def test_a_call_is_made_and_watched_over_http(emulator: Emulator, customer: Customer, bot: Bot) -> None:
     customer.twiml["/voice"] = [streaming(bot)]
     async with httpx2.AsyncClient(base_url=f"{emulator.url}/_emulator", trust_env=False) as control:
-        script = {"acts": [{"do": "sound", "mulaw": b64encode(TONE * 5).decode(), "when": {"kind": "at", "seconds": 0}}]}
+        script = {
+            "acts": [{"do": "sound", "mulaw": b64encode(TONE * 5).decode(), "when": {"kind": "at", "seconds": 0}}]
+        }
         made = await control.post(f"/handsets/{PERSON}/calls", json={"to": OURS, "script": script})
         assert made.status_code == 201
         sid = made.json()["sid"]

@@ -1,6 +1,6 @@
 """The journal in the database: only added to, sealed while it is written, and every tampering is named."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
@@ -18,8 +18,8 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def account(database: Database) -> AsyncIterator[str]:
-    yield await workspace.create_account(database, "Acme")
+async def account(database: Database) -> str:
+    return await workspace.create_account(database, "Acme")
 
 
 async def write(database: Database, account: str, *subjects: str) -> None:
@@ -227,10 +227,13 @@ async def test_an_entry_that_was_written_before_but_committed_after_a_seal_is_in
 
 
 async def test_what_is_rolled_back_was_never_written(database: Database, account: str) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with database.tenant(account) as conn:
             await journal(conn, account, "note", "gone", None, {}, AT)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     await write(database, account, "kept")
     assert await seal(database, account) == 1
     assert await verify(database, account) == Sound(1, 1, 0)

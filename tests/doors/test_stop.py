@@ -58,10 +58,14 @@ class Post:
             await self.meanwhile()
         if row.kind != "notice" and len(self.tries) <= self.refusals:
             raise TwilioFailed("one too many", code=20429, http_status=429, retryable=True)
-        return await TwilioPost(self.line.core.twilio, self.line.core.clock).send(integration, row, callback)
+        return await self._twilio.send(integration, row, callback)
 
     async def sent_lately(self, integration: Integration, row: Leaving, seconds: float) -> list[Candidate]:
-        return []
+        return await self._twilio.sent_lately(integration, row, seconds)
+
+    @property
+    def _twilio(self) -> TwilioPost:
+        return TwilioPost(self.line.core.twilio, self.line.core.clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,24 @@ class TextLine:
             yield role
             tasks.cancel_scope.cancel()
 
+    async def second(self, number: str) -> Integration:
+        """Another number of the same account, with the same assistant and settings."""
+        async with self.core.db.tenant(self.account_id) as conn:
+            made = await self.core.integrations.create(
+                conn,
+                self.account_id,
+                name=number,
+                assistant_id=self.integration.assistant_id,
+                sender=number,
+                messaging_service_sid=None,
+                credentials=None,
+                settings=self.integration.settings,
+                meta={},
+            )
+        hook = f"{self.core.settings.public_url}/twilio/{made.id}/messages"
+        self.emulator.add_number(number, sms_url=hook)
+        return made
+
     async def teach_text(self, name: str, text: str) -> None:
         """Take in one document."""
         core = self.core
@@ -188,7 +206,9 @@ async def text_line(
         )
         service = emulator.add_service("pool", advanced_opt_out=advanced_opt_out) if pool else None
         sender = service.sid if service else sender
-        async with open_core(configured, clock=clock, answer=scripted(answer) if answer else None, studio=studio) as core:
+        async with open_core(
+            configured, clock=clock, answer=scripted(answer) if answer else None, studio=studio
+        ) as core:
             account_id = await workspace.create_account(core.db, "Test")
             async with core.db.tenant(account_id) as conn:
                 assistant = await assistants.create(conn, account_id, assistant_config)

@@ -70,9 +70,30 @@ def test_a_vendors_key_chooses_the_vendor(env: dict[str, str], models: tuple[str
     assert Settings.load(env, blank).model_names == models
 
 
+@pytest.mark.parametrize(
+    ("env", "stt", "tts"),
+    [
+        ({}, (), ()),
+        ({"DEEPGRAM_API_KEY": "k", "CARTESIA_API_KEY": "k"}, ("deepgram",), ("cartesia",)),
+        ({"OPENAI_API_KEY": "k", "ELEVENLABS_API_KEY": "k"}, ("openai",), ("elevenlabs", "openai")),
+        (
+            {"HOOKFLASH_STT": "deepgram:flux,whisper", "HOOKFLASH_TTS": "polly"},
+            ("deepgram:flux", "whisper"),
+            ("polly",),
+        ),
+    ],
+)
+def test_a_vendors_key_chooses_the_speech(
+    env: dict[str, str], stt: tuple[str, ...], tts: tuple[str, ...], blank: Path
+) -> None:
+    settings = Settings.load(env, blank)
+    assert (settings.stt_names, settings.tts_names) == (stt, tts)
+
+
 def test_vendors_see_their_settings_by_their_customary_names(blank: Path) -> None:
     options = Settings.load({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://models.lan/v1/"}, blank).provider_options
-    assert set(options) == {"OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY"}
+    assert {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "AWS_REGION"} <= set(options)
+    assert not [name for name in options if name.startswith(("HOOKFLASH", "TWILIO", "VAULT"))]
     assert options["OPENAI_BASE_URL"] == "http://models.lan/v1"
 
 

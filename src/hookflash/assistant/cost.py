@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from genai_prices import Usage as Tokens
-from genai_prices import calc_price
-
 from hookflash.base.phone import Kind
 from hookflash.conversation.turn import Usage
 from hookflash.knowledge.passage import Embedder
@@ -52,7 +49,7 @@ WHATSAPP_MESSAGE = 5_000
 def tokens(model: str, usage: Usage) -> Priced:
     """The price of a model's tokens; `model` is `vendor:model`. A model that is in no price list costs 0, with a note."""
     vendor, _, name = model.partition(":")
-    return _priced(vendor, name, Tokens(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), model)
+    return _priced(vendor, name, usage.input_tokens, usage.output_tokens, model)
 
 
 def embedding(embedder: Embedder, text: str) -> Usage:
@@ -60,7 +57,7 @@ def embedding(embedder: Embedder, text: str) -> Usage:
     count = embedder.count_tokens(text)
     vendor, _, rest = embedder.name.partition(":")
     # An embedder's name ends in its settings, such as `openai:text-embedding-3-small@1536`.
-    priced = _priced(vendor, rest.partition("@")[0], Tokens(input_tokens=count), embedder.name)
+    priced = _priced(vendor, rest.partition("@")[0], count, None, embedder.name)
     return Usage(embedded_tokens=count, embedding_micros=priced.micros)
 
 
@@ -101,11 +98,15 @@ def total(first: Usage, second: Usage) -> Usage:
     )
 
 
-def _priced(vendor: str, name: str, used: Tokens, full: str) -> Priced:
+def _priced(vendor: str, name: str, read: int, written: int | None, full: str) -> Priced:
     if not name:
         return Priced(0)
+    # Imported here: the price lists take a tenth of a start, and who answers without a vendor never needs them.
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+
     try:
-        price = calc_price(used, name, provider_id=vendor)
+        price = calc_price(Tokens(input_tokens=read, output_tokens=written), name, provider_id=vendor)
     except LookupError:
         return Priced(0, f"no price list has {full}")
     # Rounded up: many small turns must not add up to nothing.

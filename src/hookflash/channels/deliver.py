@@ -14,6 +14,7 @@ from hookflash.conversation.outbox import (
     MAX_ATTEMPTS,
     PARK_AFTER,
     POST_WITHIN,
+    SLOWNESS,
     Accepted,
     Candidate,
     Posted,
@@ -46,7 +47,7 @@ class OutboxStore(Protocol):
     async def posted(self, row: Leaving, outcome: Accepted) -> None: ...
     async def refused(self, row: Leaving, outcome: Refused, scope: str) -> None: ...
     async def again(self, row: Leaving, delay: float, reason: str) -> None: ...
-    async def park(self, row: Leaving, reason: str) -> None: ...
+    async def park(self, row: Leaving, reason: str, *, unsent: bool = False) -> None: ...
     async def unknown(self, account_id: str, candidates: list[Candidate]) -> list[Candidate]: ...
     async def lives(self, poster: int) -> bool: ...
 
@@ -72,7 +73,7 @@ class Deliverer:
         if row.waits is not None and row.waits > 0.0:
             return Later(row.waits)
         if integration.stopped_code is not None:
-            await self.store.park(row, integration.stopped_why or "the sender is stopped")
+            await self.store.park(row, integration.stopped_why or "the sender is stopped", unsent=True)
             return Left()
         if row.marked is None:
             row = replace(row, marked=self.clock.monotonic(), posted_age=0.0, poster=held.worker)
@@ -107,7 +108,7 @@ class Deliverer:
 
     async def _again(self, row: Leaving, reason: str) -> Left | Later:
         if row.attempts + 1 >= MAX_ATTEMPTS:
-            await self.store.park(row, reason)
+            await self.store.park(row, reason, unsent=True)
             return Left()
         delay = retry_after(row.attempts + 1)
         await self.store.again(row, delay, reason)
@@ -117,7 +118,7 @@ class Deliverer:
         """A request was made, or may have been: ask the vendor, and send again only what it has certainly not got."""
         age = row.posted_age or 0.0
         lives = row.poster is None or await self.store.lives(row.poster)
-        absent_after = proven_absent_after(lives)
+        asked = self.clock.monotonic()
         try:
             listed = await self.post.sent_lately(integration, row, age + 60.0)
         except TwilioFailed as error:
@@ -130,6 +131,8 @@ class Deliverer:
         if found is not None:
             await self.store.posted(row, Accepted(found.sid, found.status))
             return Left()
+        # The slower the vendor answers now, the longer an earlier request may wait there.
+        absent_after = proven_absent_after(lives) + SLOWNESS * (self.clock.monotonic() - asked)
         if age < absent_after:
             return Later(min(absent_after - age + 0.05, 5.0))
         return await self._again(row, "it was proven absent after an unclear send")

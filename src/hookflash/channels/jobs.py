@@ -134,9 +134,9 @@ class Desk:
         async with self.db.at_once(row.account_id) as conn:
             await outbox_store.again(conn, row, delay, reason, self.clock.now())
 
-    async def park(self, row: Leaving, reason: str) -> None:
+    async def park(self, row: Leaving, reason: str, *, unsent: bool = False) -> None:
         async with self.db.at_once(row.account_id) as conn:
-            await outbox_store.park(conn, row, reason, self.clock.now())
+            await outbox_store.park(conn, row, reason, self.clock.now(), unsent=unsent)
 
     async def unknown(self, account_id: str, candidates: list[Candidate]) -> list[Candidate]:
         async with self.db.tenant(account_id) as conn:

@@ -20,6 +20,7 @@ from hookflash.channels.integration import Integration
 from hookflash.channels.store import Integrations
 from hookflash.conversation import outbox_store
 from hookflash.db.pool import Database
+from hookflash.rest.storable import StorableRoute
 from hookflash.twilio import messaging, twiml
 from hookflash.twilio.errors import treatment
 from hookflash.twilio.form import parse_form
@@ -27,7 +28,7 @@ from hookflash.twilio.messaging import Status, StatusUpdate
 from hookflash.twilio.signature import Refused, Valid, WebhookKeys, public_url, verify
 
 log = structlog.get_logger()
-router = APIRouter(prefix="/twilio", include_in_schema=False)
+router = APIRouter(prefix="/twilio", include_in_schema=False, route_class=StorableRoute)
 
 REFUSED = Counter("hookflash_webhooks_refused", "Requests whose signature was refused", ["reason"])
 ACCEPTED = Counter("hookflash_messages_received", "Inbound messages by what became of them", ["state"])
@@ -91,7 +92,8 @@ class Webhooks:
                 checked_url=url.partition("?")[0],
             )
             raise Forbidden("The request's signature is not Twilio's.")
-        return integration, parse_form(body)
+        # PostgreSQL keeps no NUL, and a message must not be lost for one.
+        return integration, parse_form(body.replace(b"%00", b"%EF%BF%BD").replace(b"\0", b"%EF%BF%BD"))
 
 
 def _verify(request: Request, url: str, body: bytes, integration: Integration) -> Valid | Refused:

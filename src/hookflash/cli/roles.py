@@ -59,7 +59,8 @@ async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
         create_app(core),
         http="httptools" if find_spec("httptools") else "h11",
-        ws="none",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

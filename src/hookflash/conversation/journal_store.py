@@ -7,6 +7,7 @@ import msgspec
 
 from hookflash.conversation.journal import GENESIS, Broken, Entry, Seal, Sound, Verifier, entry_hash, seal
 from hookflash.db.pool import Connection
+from hookflash.db.together import Together
 
 SEAL_AT_MOST = 2_000
 
@@ -17,7 +18,13 @@ def to_json(value: object) -> Any:
 
 
 async def journal(
-    conn: Connection, account_id: str, kind: str, subject: str, contact_id: str | None, body: object, now: datetime
+    conn: Connection | Together,
+    account_id: str,
+    kind: str,
+    subject: str,
+    contact_id: str | None,
+    body: object,
+    now: datetime,
 ) -> None:
     """Add one entry to the journal in the caller's transaction."""
     text = msgspec.json.encode(to_json(body)).decode()

@@ -14,6 +14,7 @@ from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought,
 from hookflash.conversation.message import Direction, Media, Message
 from hookflash.conversation.turn import Contact, Exchange, Session
 from hookflash.db.pool import Connection
+from hookflash.db.together import Together
 
 HISTORY = 8
 # When the integration of message `m`, or its assistant, was last changed.
@@ -198,13 +199,14 @@ async def commit_turn(
     )
     outgoing = () if withheld else thought.outgoing
     turn_id = thought.turn_id
-    await conn.execute(
+    rest = Together()
+    await rest.execute(
         "update messages set state = %s, why = coalesce(%s, why), turn_id = %s, language = coalesce(%s, language),"
         " updated_at = %s where id = any(%s) and state = 'unanswered'",
         (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, ids),
     )
     rows = await _insert_outgoing(conn, held, unanswered, outgoing, turn_id, thought.language, now, post_now=post_now)
-    await conn.execute(
+    await rest.execute(
         "insert into turns (id, account_id, contact_id, session_id, said, question, answered, kind, confidence, model,"
         " prompt_revision, language, record, cost_micros, at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
@@ -226,7 +228,7 @@ async def commit_turn(
         ),
     )
     await journal(
-        conn,
+        rest,
         held.account_id,
         "turn",
         turn_id,
@@ -245,13 +247,13 @@ async def commit_turn(
         },
         now,
     )
-    await add_spend(conn, held.account_id, str(unanswered.messages[-1].address), thought.cost_micros, now)
-    await conn.execute(
+    await add_spend(rest, held.account_id, str(unanswered.messages[-1].address), thought.cost_micros, now)
+    await rest.execute(
         "update sessions set last_at = greatest(last_at, %s) where id = %s", (now, unanswered.session.id)
     )
     if thought.hand_off and not withheld:
         await open_ticket(
-            conn,
+            rest,
             held.account_id,
             held.contact_id,
             unanswered.session.id,
@@ -260,13 +262,14 @@ async def commit_turn(
             thought.said,
             now,
         )
-    await conn.execute("update lanes set failures = 0 where contact_id = %s and failures > 0", (held.contact_id,))
+    await rest.execute("update lanes set failures = 0 where contact_id = %s and failures > 0", (held.contact_id,))
     if thought.language is not None and thought.language != unanswered.contact.language:
-        await conn.execute(
+        await rest.execute(
             "update contacts c set language = %s from integrations i where c.id = %s and i.id = %s"
             " and coalesce((i.config ->> 'contact_collection')::boolean, true)",
             (thought.language, held.contact_id, unanswered.integration_id),
         )
+    await rest.run(conn)
     if any(out.delay for out in outgoing):
         await conn.execute("select pg_notify('inline', %s)", (" ".join(ids),))
     return rows
@@ -279,21 +282,20 @@ def _state(thought: Thought, withheld: str | None) -> str:
     return "human" if withheld == "a person has taken over" else "silenced"
 
 
-async def add_spend(conn: Connection, account_id: str, address: str, micros: int, now: datetime) -> None:
+async def add_spend(conn: Connection | Together, account_id: str, address: str, micros: int, now: datetime) -> None:
     """Add to today's spend of a number and of the account."""
     if micros <= 0:
         return
     shard = hash(address) % 8
     await conn.execute(
-        "insert into spend as s (account_id, day, address, shard, micros) values (%(a)s, %(d)s, %(n)s, 0, %(m)s),"
-        " (%(a)s, %(d)s, '', %(s)s, %(m)s)"
+        "insert into spend as s (account_id, day, address, shard, micros) values (%s, %s, %s, 0, %s), (%s, %s, '', %s, %s)"
         " on conflict (account_id, day, address, shard) do update set micros = s.micros + excluded.micros",
-        {"a": account_id, "d": now.date(), "n": address, "m": micros, "s": shard},
+        (account_id, now.date(), address, micros, account_id, now.date(), shard, micros),
     )
 
 
 async def open_ticket(
-    conn: Connection,
+    conn: Connection | Together,
     account_id: str,
     contact_id: str,
     session_id: str | None,

@@ -8,7 +8,8 @@ RETRY_MOST = 300.0
 MAX_ATTEMPTS = 12
 POST_WITHIN = 5.0
 PROVE_ABSENT_LIVE = 30.0
-PROVE_ABSENT_DEAD = 5.0
+PROVE_ABSENT_DEAD = 10.0
+SLOWNESS = 10.0
 PARK_AFTER = 600.0
 
 
@@ -71,7 +72,8 @@ def retry_after(attempts: int) -> float:
 def proven_absent_after(poster_lives: bool) -> float:
     """Seconds after which a message that is not listed was never accepted.
 
-    A dead process sends nothing more, so only what was on the wire can still arrive. A live one may be slow: it posts
+    A dead process sends nothing more, but what it sent may still be on the wire, or wait at a vendor that is slow: bytes
+    of a dead process were seen to arrive after 13 s at a server that did not keep up. A live one may be slow: it posts
     within POST_WITHIN of its mark or not at all, and waits some 20 s for the answer.
     """
     return PROVE_ABSENT_LIVE if poster_lives else PROVE_ABSENT_DEAD

@@ -11,6 +11,7 @@ from hookflash.conversation.lane import Held, Leaving
 from hookflash.conversation.lane_store import leaving, wake
 from hookflash.conversation.outbox import Accepted, Refused
 from hookflash.db.pool import Connection
+from hookflash.db.together import Together
 
 
 async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, now: datetime) -> str | None:
@@ -60,14 +61,15 @@ async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, n
 
 async def posted(conn: Connection, row: Leaving, outcome: Accepted, now: datetime) -> None:
     """The vendor has it. A status callback may have told us before."""
-    await conn.execute(
+    both = Together()
+    await both.execute(
         "update messages set sid = coalesce(sid, %s),"
         " state = case when state in ('posting', 'waiting', 'parked') then %s else state end,"
         " updated_at = %s where id = %s",
         (outcome.sid, outcome.status, now, row.id),
     )
     await journal(
-        conn,
+        both,
         row.account_id,
         "sent",
         row.id,
@@ -75,6 +77,7 @@ async def posted(conn: Connection, row: Leaving, outcome: Accepted, now: datetim
         {"sid": outcome.sid, "to": row.address, "body": row.body},
         now,
     )
+    await both.run(conn)
 
 
 async def refused(conn: Connection, row: Leaving, outcome: Refused, scope: str, now: datetime) -> None:
@@ -125,12 +128,14 @@ async def again(conn: Connection, row: Leaving, delay: float, reason: str, now: 
     )
 
 
-async def park(conn: Connection, row: Leaving, reason: str, now: datetime) -> None:
-    """Nobody can tell what became of it: it is set aside for an operator, never sent on a guess."""
+async def park(conn: Connection, row: Leaving, reason: str, now: datetime, *, unsent: bool) -> None:
+    """It is set aside for an operator. With `unsent` it was certainly not performed, and goes on when the integration is
+    changed; otherwise nobody can tell, and it is never sent on a guess.
+    """
     await conn.execute(
-        "update messages set state = 'parked', why = %s, updated_at = %s"
+        "update messages set state = 'parked', poster = case when %s then null else poster end, why = %s, updated_at = %s"
         " where id = %s and (state = 'waiting' or state = 'posting' and poster is not distinct from %s)",
-        (reason, now, row.id, row.poster),
+        (unsent, reason, now, row.id, row.poster),
     )
     await journal(conn, row.account_id, "parked", row.id, row.contact_id, {"reason": reason}, now)
 

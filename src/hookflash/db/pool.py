@@ -94,8 +94,9 @@ class Database:
 
     @asynccontextmanager
     async def at_once(self, account_id: str | None) -> AsyncIterator[Connection]:
-        """A transaction like `tenant`'s (None: like `system`'s) in a single round trip, for statements none of which needs another's answer.
+        """A transaction like `tenant`'s (None: like `system`'s) in a single round trip.
 
+        It is for statements none of which needs another's answer.
         Cursors are read at its end or after it; what is executed after one was read belongs to no account. PostgreSQL
         makes a transaction of what is sent at once by itself, which spares begin and commit.
         """

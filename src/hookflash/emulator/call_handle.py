@@ -41,7 +41,7 @@ class CallHandle:
     def hang_up(self) -> None:
         """Put the receiver down, now."""
         self._leg.note("hangs_up")
-        self._leg.hang_up()
+        self._leg.hang_up("completed" if self._leg.call.started else "no-answer")
 
     def leave_queue(self, result: str = "bridged") -> None:
         """Let somebody take the call out of the queue in which it waits; `result` as in QueueResult."""

@@ -1,7 +1,7 @@
 """What happened in a call: a timeline in the order of its entries, and the sound of both sides."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -38,6 +38,10 @@ class CallRecord:
         more, self._more = self._more, anyio.Event()
         more.set()
 
+    def begin(self, elapsed: float) -> None:
+        """The call is answered now, `elapsed` seconds after its first entry could be made: time starts here."""
+        self.entries = [replace(entry, at=round(entry.at - elapsed, 3)) for entry in self.entries]
+
     def of(self, *kinds: str) -> list[Entry]:
         """The entries of these kinds."""
         return [entry for entry in self.entries if entry.kind in kinds]
@@ -52,6 +56,16 @@ class CallRecord:
     def said(self) -> list[str]:
         """The words that the person heard, where they came as text: Say, prompts of Gather, ConversationRelay."""
         return [entry.data["text"] for entry in self.of("say", "heard")]
+
+    def answers(self) -> list[tuple[float, float | None]]:
+        """When the person stopped speaking, and when they next began to hear something: None when they did not."""
+        turns: list[tuple[float, float | None]] = []
+        for entry in self.of("spoke", "speaks", "media", "talk", "say"):
+            if entry.kind == "spoke":
+                turns.append((entry.at, None))
+            elif entry.kind != "speaks" and turns and turns[-1][1] is None:
+                turns[-1] = (turns[-1][0], entry.at)
+        return turns
 
     def wav(self) -> bytes:
         """A stereo WAV file: the person on the left, what they heard on the right."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from hookflash.base.errors import HookflashError
 from hookflash.emulator.calls import Call, Callback
 from hookflash.emulator.conferences import Conference, Participant
 from hookflash.emulator.leg import Ask, Leg, Program
@@ -70,40 +71,57 @@ async def _dial_phone(leg: Leg, verb: Verb, noun: Verb, follow: Follow, ring: Ri
         callback=callback_of(leg, noun, "completed"),
     )
     other = Leg(leg.desk, call, callee.script, fallback=None, extra={})
-    answered = anyio.Event()
+    answered, left = anyio.Event(), anyio.Event()
+
+    async def bridge() -> None:
+        with anyio.CancelScope() as scope:
+            other.follow(scope)
+            if not await ring(other, callee, verb.number("timeout", 30)):
+                return
+        if other.over:
+            return
+        if noun.get("url"):
+            await follow(other, Ask(leg.address(noun.get("url")), noun.get("method", "POST").upper()))
+        with anyio.CancelScope() as scope:
+            other.follow(scope)
+            answered.set()
+            leg.mouth, other.mouth = other.play, leg.play
+            other.resume()
+            while True:
+                await other.tick()
 
     async def live() -> None:
         try:
-            with anyio.CancelScope() as scope:
-                other.follow(scope)
-                if not await ring(other, callee, verb.number("timeout", 30)):
-                    return
-            if noun.get("url"):
-                await follow(other, Ask(leg.address(noun.get("url")), noun.get("method", "POST").upper()))
-            with anyio.CancelScope() as scope:
-                other.follow(scope)
-                leg.resume()
-                leg.mouth, other.mouth = other.play, leg.play
-                answered.set()
-                while True:
-                    await other.tick()
-        finally:
+            await bridge()
             leg.mouth = other.mouth = None
+            left.set()
+            # Somebody may have sent it elsewhere: it lives on without the caller.
+            await follow(other, None)
+        except HookflashError as error:
+            other.failure = error
+        finally:
             other.finish()
+            left.set()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(live)
-        until = leg.now() + verb.number("timeLimit", 14400)
-        leg.resume()
-        while not other.ended.is_set() and leg.now() < until:
+    leg.desk.under_way.start(live)
+    until = leg.now() + verb.number("timeLimit", 14400)
+    leg.resume()
+    try:
+        while not left.is_set() and leg.now() < until:
             moment = await leg.tick()
             if moment.digit == "*" and verb.flag("hangupOnStar"):
                 break
-        tasks.cancel_scope.cancel()
+    finally:
+        leg.mouth = None
+        if not left.is_set():
+            other.hang_up("completed" if call.started else "canceled")
+    await left.wait()
     bridged = "true" if answered.is_set() else "false"
-    result = {"DialCallSid": call.sid, "DialCallStatus": call.status, "DialBridged": bridged}
+    # A leg that was sent elsewhere goes on, but this dialling is complete.
+    status = other.final if other.over else "completed"
+    result = {"DialCallSid": call.sid, "DialCallStatus": status, "DialBridged": bridged}
     if call.started:
-        result["DialCallDuration"] = str(call.duration)
+        result["DialCallDuration"] = str(round((cloud.clock.now() - call.started).total_seconds()))
     return result
 
 

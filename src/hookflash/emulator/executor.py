@@ -36,6 +36,8 @@ async def _live(
     leg: Leg, program: Program | None, callee: Callee | None, timeout: float, detection: Detection | None
 ) -> None:
     try:
+        if leg.desk.voice.sounds:
+            await leg.person.take_voice(leg.desk.voice)
         ready = True
         with anyio.CancelScope() as scope:
             leg.follow(scope)
@@ -112,6 +114,7 @@ async def follow(leg: Leg, program: Program | None) -> None:
         if leg.next is not None:
             program, leg.next = leg.next, None
             leg.farewell = None
+            leg.ear.clear(leg.now())
         if program is None:
             break
         with anyio.CancelScope() as scope:
@@ -154,7 +157,11 @@ async def _perform(leg: Leg, verbs: Sequence[Verb]) -> Program | None:
     """Perform verbs in order; what they lead to, None when they have come to their end."""
     for verb in verbs:
         leg.note("verb", name=verb.name)
-        if verb.name not in ("Reject", "Redirect") and not (verb.name == "Pause" and verb is verbs[0]):
+        if verb.name == "Pause" and verb is verbs[0] and leg.call.started is None:
+            # A pause that comes first lets it ring.
+            await leg.desk.cloud.clock.sleep(verb.number("length", 1))
+            continue
+        if verb.name not in ("Reject", "Redirect"):
             leg.answer()
         leg.resume()
         program = await _perform_one(leg, verb)

@@ -146,6 +146,7 @@ class Leg:
         """Let the call be answered, unless it is already."""
         if self.call.started is None:
             self.call.started = self.desk.cloud.clock.now()
+            self.record.begin(self.now())
             self._zero = self.desk.cloud.clock.monotonic()
             self.at = 0.0
             self.advance("in-progress")
@@ -166,6 +167,7 @@ class Leg:
         if self.ended.is_set():
             return
         self.over = True
+        self.ear.clear(self.now())
         for recording in self.desk.cloud.recordings.values():
             if recording.call is self.call and recording.status not in FINISHED:
                 self.finish_recording(recording)

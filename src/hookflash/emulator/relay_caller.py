@@ -7,6 +7,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from hookflash.base.tasks import bare_error
 from hookflash.emulator.leg import Ask, Leg, Program
 from hookflash.emulator.person import Moment
 from hookflash.emulator.relay_talk import Heard, Talk
@@ -113,12 +114,15 @@ class _Session:
         self._socket = opened
         leg.note("relay", session_id=self.sid)
         try:
-            async with anyio.create_task_group() as tasks:
-                await self._set_up()
-                tasks.start_soon(self._receive, tasks.cancel_scope)
-                await self._converse()
-        except ConnectionClosed as error:
-            self._dropped(error)
+            with bare_error():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._receive, tasks.cancel_scope)
+                    try:
+                        await self._set_up()
+                        await self._converse()
+                    except ConnectionClosed as error:
+                        self._dropped(error)
+                        tasks.cancel_scope.cancel()
         finally:
             with anyio.move_on_after(2, shield=True):
                 await self._socket.close()

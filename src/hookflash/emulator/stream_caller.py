@@ -15,7 +15,7 @@ from hookflash.emulator.sound import RATE, SILENCE, Espeak
 from hookflash.emulator.voice_twiml import Verb
 from hookflash.emulator.websocket import NotOpened, open_socket
 
-_CONGESTED = 2.0  # seconds by which the bot's side may hold us up
+_CONGESTED = 5.0  # seconds by which the bot's side may hold us up
 _ENCODED_SILENCE = b64encode(SILENCE).decode()
 
 
@@ -85,11 +85,13 @@ class _Stream:
         leg.hears_itself = False
         try:
             async with anyio.create_task_group() as tasks:
-                await self._greet()
                 tasks.start_soon(self._hear, tasks.cancel_scope)
-                await self._talk()
-        except ConnectionClosed as error:
-            self._note_end(error)
+                try:
+                    await self._greet()
+                    await self._talk()
+                except ConnectionClosed as error:
+                    self._note_end(error)
+                    tasks.cancel_scope.cancel()
         finally:
             leg.hears_itself = True
             await self._part()

@@ -11,12 +11,8 @@ from pathlib import PurePath
 from hookflash.base.errors import Invalid, TooLarge
 from hookflash.knowledge.document import Block, Extracted, Kind, Limits, RawDocument
 from hookflash.knowledge.formats.encoding import decode
-from hookflash.knowledge.formats.markdown import read_markdown
-from hookflash.knowledge.formats.pdf import read_pdf
 from hookflash.knowledge.formats.plain import read_plain
 from hookflash.knowledge.formats.records import read_csv, read_json
-from hookflash.knowledge.formats.webpage import read_html
-from hookflash.knowledge.formats.word import read_docx
 
 ENDINGS = {
     ".md": "markdown",
@@ -82,16 +78,25 @@ def extract(raw: RawDocument, *, limits: Limits | None = None) -> Extracted:
 
 
 def _read(raw: RawDocument, limits: Limits) -> Extracted:
+    # The heavy readers are imported when their first document comes: together they take a tenth of a start.
     kind = format_of(raw)
     if kind == "pdf":
+        from hookflash.knowledge.formats.pdf import read_pdf
+
         return read_pdf(raw.data, limits)
     if kind == "docx":
+        from hookflash.knowledge.formats.word import read_docx
+
         return read_docx(raw.data, limits)
     if kind == "html":
+        from hookflash.knowledge.formats.webpage import read_html
+
         return read_html(raw.data)
     text = _LINES.sub("\n", decode(raw.data))
     match kind:
         case "markdown":
+            from hookflash.knowledge.formats.markdown import read_markdown
+
             return read_markdown(text)
         case "csv":
             return read_csv(text)

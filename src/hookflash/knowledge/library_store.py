@@ -1,5 +1,6 @@
 """The knowledge of all accounts in PostgreSQL, with the indexes of its sources in memory."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from hookflash.base.clock import Clock
@@ -16,6 +17,9 @@ from hookflash.knowledge.vectors import VectorIndex
 Terms = list[tuple[int, bytes, str | None]]
 Vectors = list[tuple[int, bytes]]
 
+# Passages that are remembered: some 10 MB.
+PASSAGES = 10_000
+
 
 class KnowledgeBase:
     """Searches what accounts have handed in. `embedder` gives an embedder by the name that a source remembers."""
@@ -25,7 +29,7 @@ class KnowledgeBase:
         self._clock = clock
         self._embedder = embedder
         self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
-        self._passages: OrderedDict[tuple[int, int], Passage] = OrderedDict()
+        self._passages: OrderedDict[int, tuple[int, Passage]] = OrderedDict()
         self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
 
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
@@ -56,17 +60,24 @@ class KnowledgeBase:
         return await self._keywords.indexes(scope.account_id, sources)
 
     async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]:
-        """Those of the scope that (still) exist. Any change of a source changes its version, and what is remembered of it goes."""
+        """Those of the scope's chunks that (still) exist, remembered until their source's version moves on."""
         versions = {source: version for source, version, *_ in scope.sources}
-        remembered = {i: self._passages.get(i) for i in chunk_ids}
-        found = {i: p for i, (p, version) in remembered.items() if versions.get(p.source_id) == version}
+        found: dict[int, Passage] = {}
+        for chunk_id in chunk_ids:
+            version, passage = self._passages.get(chunk_id, (0, None))
+            if passage is not None and versions.get(passage.source_id) == version:
+                found[chunk_id] = passage
+                self._passages.move_to_end(chunk_id)
         missing = [i for i in chunk_ids if i not in found]
         if missing:
             async with self._db.at_once(scope.account_id) as conn:
                 read = await store.passages(conn, missing)
-            for i, passage in read.items():
+            for chunk_id, passage in read.items():
                 if passage.source_id in versions:
-                    found[i] = passage
+                    found[chunk_id] = passage
+                    self._passages[chunk_id] = (versions[passage.source_id], passage)
+            while len(self._passages) > PASSAGES:
+                self._passages.popitem(last=False)
         return found
 
     async def kept(self, account_id: str, key: str) -> bytes | None:

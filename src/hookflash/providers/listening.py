@@ -20,7 +20,7 @@ from hookflash.speech.stt import Heard, SttStream, Transcript
 # Seconds of audio in one message: fewer messages, and what vendors recommend.
 PIECE = 0.08
 # Seconds of audio that may wait for a vendor that does not take it.
-WAITING = 5.0
+WAITING = 8.0
 # Seconds without audio after which a vendor is told that we are still there.
 _IDLE = 4.0
 

@@ -22,9 +22,9 @@ _PING = 5.0
 _LARGEST = 4 * 1024 * 1024
 _WRONG_REQUEST = frozenset({400, 404, 405, 409, 413, 414, 415, 422})
 
-# The library writes headers and messages, so keys and what was said, when debugging is on.
-_SILENT = logging.getLogger(f"{__name__}.socket")
-_SILENT.disabled = True
+# The library writes headers and messages, so keys and what was said, when debugging is on. Nobody finds this logger by a
+# name, so nobody's configuration of logging turns it on again.
+_SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True)

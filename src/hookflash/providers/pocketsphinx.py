@@ -16,7 +16,7 @@ from hookflash.providers.formats import MULAW, require
 from hookflash.providers.listening import Outgoing
 from hookflash.providers.onset import Onset
 from hookflash.providers.registry import ProviderConfig
-from hookflash.speech.audio import SAMPLE_RATE, decoded
+from hookflash.speech.audio import SAMPLE_RATE, SILENT_FRAME, decoded
 from hookflash.speech.resample import Resampler
 from hookflash.speech.stt import Heard, SttStream, SttTraits, Transcript
 
@@ -25,6 +25,8 @@ _RATE = 16000
 # Seconds of audio that are recognised at once, and that may wait.
 _PIECE = 0.2
 _WAITING = 20.0
+# Frames of silence behind a turn.
+_AFTER = 20
 
 _log = structlog.get_logger(__name__)
 
@@ -104,7 +106,7 @@ class _Recogniser:
         if not begun:
             self._start = self._fed - len(sound)
             self._decoder.start_utt()
-        self._decoder.process_raw(self._resampler.push(decoded(sound)).astype("<i2").tobytes())
+        self._decode(sound)
         words = self._heard()
         if words == self._words or not words:
             return None
@@ -114,8 +116,10 @@ class _Recogniser:
     def finish(self) -> Transcript:
         words = ""
         if self._onset.begun:
+            # A sentence of the grammar is whole only when something follows its last word.
+            self._decode(SILENT_FRAME * _AFTER)
             self._decoder.end_utt()
-            words = self._heard()
+            words = self._heard() or self._words
         transcript = self._transcript(words, final=True)
         self._onset.reset()
         self._words = ""
@@ -125,6 +129,9 @@ class _Recogniser:
     def _transcript(self, words: str, *, final: bool) -> Transcript:
         start, end = self._start / SAMPLE_RATE, self._fed / SAMPLE_RATE
         return Transcript(words, final, start=start, end=end, language="en")
+
+    def _decode(self, sound: bytes) -> None:
+        self._decoder.process_raw(self._resampler.push(decoded(sound)).astype("<i2").tobytes())
 
     def _heard(self) -> str:
         found = self._decoder.hyp()
