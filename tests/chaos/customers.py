@@ -1,5 +1,9 @@
-"""Customers who text: each waits until its last message has been taken in, as a thumb is slower than a webhook."""
+"""Customers who text: each waits until its last message has been taken in, as a thumb is slower than a webhook.
 
+So many talk at a time, and another begins when one has all answers: a slow machine makes them fewer, never a flood.
+"""
+
+import re
 from dataclasses import dataclass, field
 from random import Random
 
@@ -7,6 +11,9 @@ import anyio
 
 from hookflash.emulator.message import Message
 from tests.chaos.line import SMS, WHATSAPP, Line
+
+AT_ONCE = 30
+_END = re.compile(r"\[/[a-z]+ [0-9]+-[0-9]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +26,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One person with a phone. `starts` is in seconds; `to` is the line that it writes to."""
+    """One person with a phone; `to` is the line that it writes to."""
 
     number: str
     to: str
-    starts: float
     says: tuple[Said, ...]
 
     @property
@@ -31,8 +37,8 @@ class Customer:
         return f"whatsapp:{self.number}" if self.to == WHATSAPP else self.number
 
 
-def crowd(rng: Random, messages: int, seconds: float) -> list[Customer]:
-    """Customers who say so many things together, in 2 to 6 texts each, and begin within some seconds.
+def crowd(rng: Random, messages: int) -> list[Customer]:
+    """Customers who say so many things together, in 2 to 6 texts each.
 
     Half of the texts follow quickly, as parts of a burst; some ask for an answer of several messages.
     """
@@ -46,7 +52,7 @@ def crowd(rng: Random, messages: int, seconds: float) -> list[Customer]:
             word = "long" if to == WHATSAPP and rng.random() < 0.3 else "text"
             pause = rng.uniform(0, 0.12) if rng.random() < 0.5 else rng.uniform(0.2, 2.0)
             says.append(Said(f"{word} {name}-{n}", pause))
-        made.append(Customer(f"+1555{2_000_000 + name}", to, rng.uniform(0, seconds), tuple(says)))
+        made.append(Customer(f"+1555{2_000_000 + name}", to, tuple(says)))
         left -= len(says)
     return made
 
@@ -59,6 +65,7 @@ class Postbox:
     sent: int = 0
     failed: int = 0
     _waiting: dict[str, anyio.Event] = field(default_factory=dict)
+    _unanswered: dict[str, anyio.Event] = field(default_factory=dict)
     _missing: set[str] = field(default_factory=set)
 
     async def send(self, customer: Customer, text: str) -> Message:
@@ -69,12 +76,22 @@ class Postbox:
         await event.wait()
         return message
 
+    async def answered(self, customer: Customer) -> None:
+        """Until the answer to the customer's last text has left."""
+        last = customer.says[-1].text
+        event = self._unanswered[f"[/{last}]"] = anyio.Event()
+        if not any(f"[/{last}]" in received.body for received in self.line.emulator.handset(customer.number).inbox):
+            await event.wait()
+
     async def watch(self) -> None:
         """Until cancelled."""
         seen = self.line.emulator.events.last
         while True:
             for event in await self.line.emulator.events.wait(seen, 0.25):
                 seen = event.seq
+                if event.kind == "handset":
+                    for end in _END.findall(event.data["body"]):
+                        self._unanswered.pop(end, anyio.Event()).set()
                 if event.kind != "webhook" or event.data["state"] != "received":
                     continue
                 sid, status = event.data["message_sid"], event.data["status"]
@@ -95,14 +112,17 @@ class Postbox:
 
 
 async def talk(customers: list[Customer], postbox: Postbox) -> None:
-    """Everybody says everything."""
+    """Everybody says everything, and has all answers."""
+    room = anyio.Semaphore(AT_ONCE)
 
     async def one(customer: Customer) -> None:
-        await postbox.line.clock.sleep(customer.starts)
         for said in customer.says:
             await postbox.line.clock.sleep(said.pause)
             await postbox.send(customer, said.text)
+        await postbox.answered(customer)
+        room.release()
 
     async with anyio.create_task_group() as tasks:
         for customer in customers:
+            await room.acquire()
             tasks.start_soon(one, customer)

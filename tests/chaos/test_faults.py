@@ -40,7 +40,7 @@ async def settled(line: Line, customers: list[Customer]) -> Verdict:
 async def test_sends_that_were_accepted_and_then_failed_are_not_repeated(
     database_url: str, fresh_directory: Path
 ) -> None:
-    customers = crowd(Random(3), 90, 2.0)
+    customers = crowd(Random(3), 90)
     async with chaos_line(database_url, fresh_directory, waits={"patience": 0.5}) as line:
         for kind in CREATED_FIRST:
             line.emulator.fault(kind, probability=0.07)
@@ -57,9 +57,7 @@ async def test_a_worker_that_slept_past_its_lease_changes_nothing(database_url: 
     async with chaos_line(database_url, fresh_directory, waits=waits, webs=1, workers=0) as line:
         line.fleet.restarting = False
         for number, point in enumerate(("in_generation", "before_commit", "after_commit", "after_send")):
-            customer = Customer(
-                f"+1555300000{number}", SMS, 0.0, (Said(f"text {number}-0", 0), Said(f"text {number}-1", 0))
-            )
+            customer = Customer(f"+1555300000{number}", SMS, (Said(f"text {number}-0", 0), Said(f"text {number}-1", 0)))
             phone = line.emulator.handset(customer.number)
             sleeper = await line.fleet.start("worker")
             await until(sleeper.presence)
@@ -96,7 +94,7 @@ def crash(server: EmbeddedPostgres) -> None:
 
 
 async def test_a_database_that_crashes_loses_nothing(mortal: EmbeddedPostgres, fresh_directory: Path) -> None:
-    customers = crowd(Random(5), 80, 5.0)
+    customers = crowd(Random(5), 80)
     async with chaos_line(mortal.start(), fresh_directory) as line:
         crashed = anyio.Event()
 

@@ -25,14 +25,13 @@ SOAK = bool(os.environ.get("SOAK"))
 MESSAGES = int(os.environ.get("SOAK_MESSAGES", "10000")) if SOAK else 300
 KILLS = int(os.environ.get("SOAK_KILLS", "100")) if SOAK else 15
 SEEDS = [int(seed) for seed in os.environ.get("SOAK_SEEDS", "1,2,3").split(",")] if SOAK else [1]
-RATE = 25.0
 RECOVERED_WITHIN = 2.0
 
 
 async def chaos(database_url: str, directory: Path, seed: int) -> tuple[Line, dict[str, Any], list[str]]:
     """One run: the line (at its end), its figures, and what must not be."""
     rng = Random(seed)
-    customers = crowd(rng, MESSAGES, MESSAGES / RATE)
+    customers = crowd(rng, MESSAGES)
     killer, recovery = Killer(rng, KILLS, MESSAGES), Recovery()
     lines: list[Line] = []
 

@@ -430,6 +430,22 @@ async def test_what_twilio_does_not_understand_is_warned_of_once(
     assert handle.record.ear.heard.seconds < 5
 
 
+async def test_what_is_meant_for_another_stream_is_not_played(emulator: Emulator, customer: Customer, bot: Bot) -> None:
+    async def behave(bot: Bot, socket: ServerConnection, message: dict[str, Any]) -> None:
+        if message["event"] == "start":
+            await tell(socket, event="media", streamSid="MZ1", media={"payload": b64encode(TONE).decode()})
+            await tell(socket, event="mark", streamSid=bot.stream_sid, mark={"name": "end"})
+        elif message["event"] == "mark":
+            await socket.close()
+
+    bot.behave = behave
+    customer.twiml["/voice"] = [streaming(bot)]
+    handle = call(emulator)
+    await over(emulator, handle)
+    assert codes(emulator) == [31951]
+    assert handle.record.ear.heard.pieces == []
+
+
 @pytest.mark.parametrize(
     ("url", "attributes", "code"),
     [

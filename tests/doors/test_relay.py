@@ -188,5 +188,7 @@ async def test_a_socket_that_broke_is_opened_again_then_the_call_ends(database_u
     async with text_line(database_url, fresh_directory) as line:
         await answered(line)
         for _ in range(2):
-            assert "<Redirect" in (await ring(line, "/voice/after", CallStatus="in-progress", SessionStatus="failed")).text
+            assert (
+                "<Redirect" in (await ring(line, "/voice/after", CallStatus="in-progress", SessionStatus="failed")).text
+            )
         assert "<Hangup/>" in (await ring(line, "/voice/after", CallStatus="in-progress", SessionStatus="failed")).text

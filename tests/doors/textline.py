@@ -22,6 +22,7 @@ from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
 from hookflash.emulator.server import Emulator, Phone
 from hookflash.knowledge import store as knowledge
+from hookflash.rest.socket import MAX_MESSAGE, Socket
 from hookflash.sample import documents
 from hookflash.settings import Settings
 from hookflash.testing.wait import until
@@ -247,7 +248,16 @@ async def text_line(
 @asynccontextmanager
 async def serving(core: Core, port: int) -> AsyncIterator[None]:
     """The web role on a port of this machine."""
-    config = uvicorn.Config(create_app(core), host="127.0.0.1", port=port, log_config=None, lifespan="on")
+    config = uvicorn.Config(
+        create_app(core),
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        lifespan="on",
+        ws=Socket,
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+    )
     server = uvicorn.Server(config)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server._serve)  # without signal handlers

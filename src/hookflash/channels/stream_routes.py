@@ -20,6 +20,7 @@ from hookflash.channels.integration import Integration
 from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard, Talk
 from hookflash.channels.voice_routes import Voices, handshake
 from hookflash.conversation.segment import Segment
+from hookflash.rest.socket import receive, take_over
 from hookflash.speech.events import EndCall, Heard, Marked, Measured, Pressed, TransferTo
 from hookflash.speech.jitter import JitterBuffer
 from hookflash.speech.run_call import CallShell, Devices, Phrases, Say
@@ -99,31 +100,31 @@ class StreamSession:
         self._malformed = 0
         self._talk: Talk | None = None
         self._shell: CallShell | None = None
+        # The shell for as long as it is to hear what comes, and the call's place in the scoring of speech.
+        self._hearing: CallShell | None = None
+        self._ear: Ear | None = None
 
     async def run(self) -> None:
         """Until the stream stops or the call is over."""
-        try:
-            started = await self._begin()
-        except (WebSocketDisconnect, RuntimeError):
-            return
-        if not started:
-            await self._socket.close(1008)
+        if not await self._begin():
+            await self._close_socket(1008)
             return
         assert self._talk is not None
         talk = self._talk
-        shell = self._shell = CallShell(self._devices(talk))
-        ear = (await self._sound.vad()).join(shell.score)
+        shell = self._shell = self._hearing = CallShell(self._devices(talk))
+        ear = self._ear = (await self._sound.vad()).join(shell.score)
         try:
             with bare_error():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write)
-                    tasks.start_soon(self._read, shell, ear)
+                    tasks.start_soon(self._read)
                     await shell.run()
                     with anyio.move_on_after(2.0):
                         while self._out:
                             await self._sound.clock.sleep(0.01)
                     tasks.cancel_scope.cancel()
         finally:
+            self._hearing = None
             ear.leave()
             with anyio.CancelScope(shield=True), anyio.move_on_after(5.0):
                 counts = asdict(shell.counts)
@@ -132,17 +133,20 @@ class StreamSession:
                 await self._switchboard.end(talk, shell.counts.why, measures)
                 await self._close_socket()
 
-    async def _close_socket(self) -> None:
+    async def _close_socket(self, code: int = 1000) -> None:
         try:
-            await self._socket.close()
-        except RuntimeError:
+            await self._socket.close(code)
+        except (WebSocketDisconnect, RuntimeError):
             log.info("stream socket was gone", integration=self._integration.id)
 
     async def _begin(self) -> bool:
         """Read up to `start`; whether the call is one that we admitted, in a format that we understand."""
         with anyio.move_on_after(START_SECONDS):
             for _ in range(10):
-                match wire.decode(await self._socket.receive_text()):
+                text = await receive(self._socket)
+                if text is None:
+                    return False
+                match wire.decode(text):
                     case wire.Start() as start:
                         return await self._open(start)
                     case wire.Connected() | wire.Unknown():
@@ -186,31 +190,45 @@ class StreamSession:
             fixed=frozenset({rules.greeting, rules.filler, rules.reprompt, rules.goodbye, rules.failed}),
         )
 
-    async def _read(self, shell: CallShell, ear: Ear) -> None:
-        feed = ear.feed
-        jitter, clock = self._jitter, self._sound.clock
+    async def _read(self) -> None:
+        """Until the socket is gone."""
+        take_over(self._socket, self._take)
         try:
-            while True:
-                message = wire.decode(await self._socket.receive_text())
-                match message:
-                    case wire.Media(media=body):
-                        for frame in jitter.push(body.timestamp, body.payload, clock.monotonic()):
-                            feed(frame)
-                            shell.hear(frame)
-                    case wire.Mark(mark=mark):
-                        shell.post(Marked(mark.name))
-                    case wire.Dtmf(dtmf=dtmf):
-                        shell.post(Pressed(dtmf.digit))
-                    case wire.Stop():
-                        break
-                    case wire.Malformed() | wire.Unknown() | wire.Start() | wire.Connected():
-                        self._malformed += 1
-                        if self._malformed > MALFORMED_AT_MOST:
-                            log.warning("stream closed for malformed messages", integration=self._integration.id)
-                            break
-        except (WebSocketDisconnect, RuntimeError, KeyError):
-            log.info("stream socket closed", integration=self._integration.id)
-        shell.hang_up()
+            while (text := await receive(self._socket)) is not None:
+                self._take(text)
+        except RuntimeError:
+            pass
+        log.info("stream socket closed", integration=self._integration.id)
+        self._stop()
+
+    def _take(self, text: bytes) -> None:
+        """One message. Many come here: nothing waits, and nothing is done twice."""
+        shell, ear = self._hearing, self._ear
+        if shell is None or ear is None:
+            return
+        message = wire.decode(text)
+        match message:
+            case wire.Media(media=body, stream_sid=self._sid):
+                for frame in self._jitter.push(body.timestamp, body.payload, self._sound.clock.monotonic()):
+                    ear.feed(frame)
+                    shell.hear(frame)
+            case wire.Mark(mark=mark, stream_sid=self._sid):
+                shell.post(Marked(mark.name))
+            case wire.Dtmf(dtmf=dtmf, stream_sid=self._sid):
+                shell.post(Pressed(dtmf.digit))
+            case wire.Stop(stream_sid=self._sid):
+                self._stop()
+            case _:
+                self._malformed += 1
+                if self._malformed > MALFORMED_AT_MOST:
+                    log.warning("stream closed for malformed messages", integration=self._integration.id)
+                    self._stop()
+
+    def _stop(self) -> None:
+        """The other side has ended it; what it still sends is not for us."""
+        shell, self._hearing = self._hearing, None
+        if shell is not None:
+            shell.hang_up()
 
     async def _write(self) -> None:
         try:

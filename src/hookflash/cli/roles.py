@@ -1,5 +1,6 @@
 """Running the roles in this process: the web role on its port, the worker role, and the way both end."""
 
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import uvicorn
 from hookflash.asgi import create_app
 from hookflash.base.errors import Misconfigured
 from hookflash.base.tasks import bare_error
+from hookflash.rest.socket import MAX_MESSAGE, Socket
 from hookflash.wiring import Core
 from hookflash.worker import DRAIN_SECONDS, WorkerRole
 
@@ -59,7 +61,9 @@ async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
         create_app(core),
         http="httptools" if find_spec("httptools") else "h11",
-        ws="websockets-sansio",
+        ws=Socket,
+        ws_max_size=MAX_MESSAGE,
+        # Twilio offers no compression; anybody else's would cost memory.
         ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
@@ -85,12 +89,20 @@ async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
             await server.up.wait()
             if not server.started:
                 raise Misconfigured("The web server did not start.", hint="see the log above")
+            _collect_rarely()
             try:
                 yield
             finally:
                 server.should_exit = True
                 with anyio.CancelScope(shield=True):
                     await ended.wait()
+
+
+def _collect_rarely() -> None:
+    """What the program is made of never becomes garbage; looking through it again and again would hold up live calls."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ class Indexer:
         """Index one document that was handed in; only chunks that are new are embedded.
 
         What is wrong with the document itself ends in its status; Unavailable (embedder, database) is raised, to be
-        tried again. None when the document is gone or done.
+        tried again. None when the document is gone, done, or was replaced meanwhile: then another job reads it.
         """
         async with self.db.tenant(account_id) as conn:
             begun = await store.begin_indexing(conn, document_id, self.clock.now())
@@ -76,7 +76,8 @@ class Indexer:
                 raise
             log.warning("document cannot be read", document=document_id, reason=error.message)
             async with self.db.tenant(account_id) as conn:
-                await store.fail_indexing(conn, document, error.message, self.clock.now())
+                if not await store.fail_indexing(conn, document, error.message, self.clock.now()):
+                    return None
                 return await store.get_document(conn, document_id)
         async with self.db.tenant(account_id) as conn:
             have = Counter(await store.known_digests(conn, document_id, model))
@@ -91,7 +92,7 @@ class Indexer:
         progress(len(kept), len(read.chunks))
         added = await self._embedded(new, read.language, embedder, lambda n: progress(len(kept) + n, len(read.chunks)))
         async with self.db.tenant(account_id) as conn:
-            await store.finish_indexing(
+            finished = await store.finish_indexing(
                 conn,
                 document,
                 account_id,
@@ -102,6 +103,8 @@ class Indexer:
                 added=added,
                 now=self.clock.now(),
             )
+            if not finished:
+                return None
             source = await store.get_source(conn, document.source_id)
             if source.chunks > store.EXACT_AT_MOST:
                 await defer(
@@ -151,17 +154,21 @@ class Indexer:
     async def embed_anew(self, account_id: str, source_id: str, model: str) -> None:
         """Give every chunk of a source a vector of another model, then let searches use those."""
         embedder = self.embedder(model)
+        added = 0
         while True:
             async with self.db.tenant(account_id) as conn:
                 missing = await store.chunks_without(conn, source_id, model, BATCH)
                 if not missing:
                     if await store.switch_model(conn, source_id, model, self.clock.now()):
                         log.info("source switched to another embedding model", source=source_id, model=model)
+                    elif added:
+                        await store.changed(conn, source_id, self.clock.now())
                     return
             vectors = await embedder.embed([text for _, text in missing])
             rows = [(chunk_id, store.vector_text(v)) for (chunk_id, _), v in zip(missing, vectors, strict=True)]
             async with self.db.tenant(account_id) as conn:
                 await store.add_vectors(conn, account_id, source_id, model, rows)
+            added += len(rows)
 
     async def graph(self, account_id: str, source_id: str) -> None:
         """Build the graph index of a source that has outgrown exact search."""

@@ -197,10 +197,11 @@ async def delete_document(conn: Connection, document_id: str, now: datetime) -> 
     """It can be found no more from the moment this commits."""
     document = await get_document(conn, document_id)
     await conn.execute("delete from documents where id = %s", (document_id,))
-    await _changed(conn, document.source_id, now)
+    await changed(conn, document.source_id, now)
 
 
-async def _changed(conn: Connection, source_id: str, now: datetime) -> None:
+async def changed(conn: Connection, source_id: str, now: datetime) -> None:
+    """What a search of the source could find is another from now on."""
     await conn.execute("update sources set version = version + 1, updated_at = %s where id = %s", (now, source_id))
 
 
@@ -254,17 +255,17 @@ async def finish_indexing(
     kept: Sequence[tuple[str, int]],
     added: Sequence[NewChunk],
     now: datetime,
-) -> None:
+) -> bool:
     """Swap the document's chunks: `kept` (digest, new ordinal) stay with their vectors, `added` come, the rest goes.
 
-    Nothing of it is seen before the whole is. A document that was deleted or replaced meanwhile is left alone.
+    Nothing of it is seen before the whole is. A document that was deleted or replaced meanwhile is left alone (False).
     """
     cursor = await conn.execute(
         "select 1 from documents where id = %s and status = 'PROCESSING' and updated_at = %s for update",
         (document.id, document.updated_at),
     )
     if await cursor.fetchone() is None:
-        return
+        return False
     have = await conn.execute("select id, digest from chunks where document_id = %s order by ordinal", (document.id,))
     by_digest: dict[str, list[int]] = {}
     for row in await have.fetchall():
@@ -313,18 +314,21 @@ async def finish_indexing(
         " where id = %s",
         (title, language, len(kept) + len(added), now, document.id),
     )
-    await _changed(conn, document.source_id, now)
+    await changed(conn, document.source_id, now)
+    return True
 
 
-async def fail_indexing(conn: Connection, document: Document, error: str, now: datetime) -> None:
-    """The document cannot be read; what was indexed of it before stays. One that was replaced meanwhile is left alone."""
+async def fail_indexing(conn: Connection, document: Document, error: str, now: datetime) -> bool:
+    """The document cannot be read; what was indexed of it before stays. False as for `finish_indexing`."""
     cursor = await conn.execute(
         "update documents set status = 'FAILED', error = %s, updated_at = %s"
         " where id = %s and status = 'PROCESSING' and updated_at = %s returning 1",
         (error, now, document.id, document.updated_at),
     )
-    if await cursor.fetchone() is not None:
-        await conn.execute("delete from document_data where document_id = %s", (document.id,))
+    if await cursor.fetchone() is None:
+        return False
+    await conn.execute("delete from document_data where document_id = %s", (document.id,))
+    return True
 
 
 async def chunks_without(conn: Connection, source_id: str, model: str, limit: int) -> list[tuple[int, str]]:

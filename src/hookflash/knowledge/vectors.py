@@ -34,7 +34,8 @@ class VectorIndex:
         """The nearest chunks, (id, cosine), best first."""
         if not len(self._ids):
             return []
-        cosines = self._rows @ _of_length_one(vector.astype(np.float32))
+        # Not `@`: the library behind it would wait for its threads on every core, which others may be using.
+        cosines = np.vecdot(self._rows, _of_length_one(vector.astype(np.float32)))
         best = np.argpartition(-cosines, limit - 1)[:limit] if len(cosines) > limit else np.arange(len(cosines))
         best = best[np.lexsort((self._ids[best], -cosines[best]))]
         return list(zip(self._ids[best].tolist(), cosines[best].tolist(), strict=True))

@@ -47,6 +47,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 QUEUED_FRAMES = 250
+# The transcriber gets so many frames at a time: 80 ms, what vendors advise; each delivery costs as much as a frame.
+FED_FRAMES = 4
 PHRASE_BYTES = 8_000_000
 KEEP_SECONDS = 10.0
 
@@ -147,11 +149,14 @@ class CallShell:
         self._finalize = False
         self._thinking: dict[int, anyio.CancelScope] = {}
         self._speaking: dict[int, list[anyio.CancelScope]] = {}
+        self._cancelled = 0
+        self._starts: deque[tuple[Callable[[Any], Coroutine[Any, Any, None]], object]] = deque()
+        self._startable = anyio.Event()
         self._unkept: list[tuple[Heard, Measured | None]] = []
+        self._keeping = anyio.Lock()
         self._kept = anyio.Event()
         self._over = anyio.Event()
         self._mouth: TtsVoice | None = None
-        self._tasks: anyio.abc.TaskGroup | None = None
         self.counts = CallCounts()
 
     # Events in
@@ -162,7 +167,7 @@ class CallShell:
         if len(self._frames) == QUEUED_FRAMES:
             self.counts.dropped += 1
         self._frames.append(audio)
-        if not self._framed.is_set():
+        if len(self._frames) >= FED_FRAMES and not self._framed.is_set():
             self._framed.set()
 
     def score(self, probability: float) -> None:
@@ -189,8 +194,8 @@ class CallShell:
         """Until the call is over; what was said is kept before this returns, also when it is cancelled."""
         with bare_error():
             async with anyio.create_task_group() as tasks:
-                self._tasks = tasks
                 try:
+                    tasks.start_soon(self._start_work, tasks)
                     tasks.start_soon(self._listen)
                     tasks.start_soon(self._speak_ready)
                     tasks.start_soon(self._tick)
@@ -203,6 +208,15 @@ class CallShell:
                         await self._keep_rest()
                     tasks.cancel_scope.cancel()
         return self.counts
+
+    async def _start_work(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Begin what effects ask for: they may be performed where no task runs, as the event loop's own callbacks are."""
+        while True:
+            await self._startable.wait()
+            self._startable = anyio.Event()
+            while self._starts:
+                run, argument = self._starts.popleft()
+                tasks.start_soon(run, argument)
 
     async def _listen(self) -> None:
         """Feed the transcriber; one that fails is opened again after a short pause."""
@@ -233,8 +247,10 @@ class CallShell:
         while True:
             await self._framed.wait()
             self._framed = anyio.Event()
-            while self._frames:
-                await stream.feed(self._frames.popleft())
+            if self._frames:
+                audio = b"".join(self._frames)
+                self._frames.clear()
+                await stream.feed(audio)
             if self._finalize:
                 self._finalize = False
                 await stream.finalize()
@@ -285,18 +301,19 @@ class CallShell:
             await self._keep_rest()
 
     async def _keep_rest(self) -> None:
-        while self._unkept:
-            heard, measured = self._unkept[0]
-            try:
-                await self._devices.mind.keep(heard, measured)
-            except HookflashError as error:
-                log.warning("a turn of a call could not be kept", reason=error.message)
-                if not error.retryable:
-                    self._unkept.pop(0)
-                    continue
-                await self._devices.clock.sleep(0.5)
-                continue
-            self._unkept.pop(0)
+        async with self._keeping:
+            while self._unkept:
+                heard, measured = self._unkept[0]
+                try:
+                    # A turn that is half kept when the call ends must not be kept a second time.
+                    with anyio.CancelScope(shield=True):
+                        await self._devices.mind.keep(heard, measured)
+                except HookflashError as error:
+                    log.warning("a turn of a call could not be kept", reason=error.message)
+                    if error.retryable:
+                        await self._devices.clock.sleep(0.5)
+                        continue
+                self._unkept.pop(0)
 
     # Effects out
 
@@ -314,6 +331,7 @@ class CallShell:
                 case BeginTurn():
                     self._start(self._think, effect)
                 case CancelTurn(turn=turn):
+                    self._cancelled = turn
                     scope = self._thinking.pop(turn, None)
                     if scope is not None:
                         scope.cancel()
@@ -347,11 +365,14 @@ class CallShell:
                     self._start(self._transfer, target)
 
     def _start(self, run: Callable[[T], Coroutine[Any, Any, None]], argument: T) -> None:
-        if self._tasks is not None and not self._over.is_set():
-            self._tasks.start_soon(run, argument)
+        if not self._over.is_set():
+            self._starts.append((run, argument))
+            self._startable.set()
 
     async def _think(self, begun: BeginTurn) -> None:
         turn = begun.turn
+        if turn <= self._cancelled:
+            return
 
         def say(text: str, last: bool) -> None:
             self.post(ReplyText(turn, text, last))
@@ -372,6 +393,8 @@ class CallShell:
 
     async def _synthesize(self, asked: Synthesize) -> None:
         devices = self._devices
+        if asked.turn <= self._cancelled:
+            return
         cached = devices.phrases.get(devices.voice_name, asked.text)
         if cached is not None:
             self.post(Sound(asked.turn, asked.utterance, cached, last=True))
