@@ -8,8 +8,9 @@ import asyncio
 import random
 import re
 import time
-from base64 import b64encode
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -23,7 +24,10 @@ from websockets.speedups import apply_mask
 
 from hookflash.base.secret import Secret
 from hookflash.speech.audio import encoded
+from hookflash.speech.hysteresis import Hysteresis, SpeechEnd
+from hookflash.speech.vad import CHUNK
 from hookflash.twilio.signature import sign
+from hookflash.wiring import make_scorer
 
 FRAME = 160
 SLOTS = 20
@@ -33,6 +37,7 @@ DATA = Path(__file__).parent.parent / "tests" / "data"
 # The first and the last are louder than -40 dB, and silence follows at once.
 _STRETCHES = (("question1", 4, 106), ("question2", 0, 44), ("question4", 72, 132))
 _ANSWER_SECONDS = 6.0
+_KEPT = 200
 _TWIML_URL = re.compile(r'url="([^"]+)"')
 _TWIML_TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
@@ -54,11 +59,25 @@ class _Message(msgspec.Struct):
 _read = msgspec.json.Decoder(_Message)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer began, at a time, so many seconds after the last frame of speech.
+
+    `ended` is the number of that frame; `sent` are the payloads up to frame `last`, the latest ones.
+    """
+
+    at: float
+    took: float
+    ended: int
+    last: int
+    sent: tuple[bytes, ...]
+
+
 @dataclass(slots=True)
 class Samples:
-    """What was measured, with the time of each: answers after the last frame of speech, `clear` after the first."""
+    """What was measured, with the time of each: answers, `clear` after the first frame of speech into an answer."""
 
-    answers: list[tuple[float, float]] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
     clears: list[tuple[float, float]] = field(default_factory=list)
     late: list[tuple[float, float]] = field(default_factory=list)
     underruns: int = 0
@@ -106,9 +125,11 @@ class Caller(asyncio.Protocol):
         self._chance = random.Random(number)
         self._line = load.sounds.noise if number % 2 else load.sounds.quiet
         self._frame = 0
+        self._sent: deque[bytes] = deque(maxlen=_KEPT)
         self._life = self._lives()
         self._asking = False
         self._ended: float | None = None
+        self._ended_with = 0
         self._onset: float | None = None
         self._until = 0.0
         self._marks: list[tuple[float, str]] = []
@@ -174,7 +195,8 @@ class Caller(asyncio.Protocol):
         if self._asking and self._onset is None:
             samples.cut += 1
         elif self._ended is not None:
-            samples.answers.append((now, now - self._ended))
+            sent = tuple(self._sent)
+            samples.answers.append(Answered(now, now - self._ended, self._ended_with, self._frame, sent))
             self._ended = None
         elif 0.0 < self._until < now:
             samples.underruns += 1
@@ -214,6 +236,7 @@ class Caller(asyncio.Protocol):
         self._frame += 1
         number = self._frame
         payload = next(self._life)
+        self._sent.append(payload)
         self._write(
             0x81,
             b'{"event":"media","sequenceNumber":"%d","media":{"track":"inbound","chunk":"%d","timestamp":"%d",'
@@ -254,7 +277,7 @@ class Caller(asyncio.Protocol):
         if self._onset is not None:
             self._onset = None
             self._load.samples.not_cleared += 1
-        self._ended = self._load.now
+        self._ended, self._ended_with = self._load.now, self._frame
         yield question[-1]
 
     def _silent(self, frames: int) -> Iterator[bytes]:
@@ -357,3 +380,30 @@ class Load:
             caller.hang_up()
             await asyncio.sleep(0.005)  # noqa: TID251 - a client of its own
 
+
+
+def tails(answers: Sequence[Answered]) -> list[float | None]:
+    """For how long silero still hears speech after the last frame of it, in seconds; None where it hears no end.
+
+    It is asked again about the very sound that was sent, in the very chunks.
+    """
+    scorer = make_scorer()
+    sounds = []
+    for answer in answers:
+        begins = (answer.last - len(answer.sent)) * FRAME
+        skipped = -begins % CHUNK
+        sounds.append((begins + skipped, b"".join(map(b64decode, answer.sent))[skipped:]))
+    ears = [Hysteresis() for _ in sounds]
+    ends: list[float | None] = [None] * len(sounds)
+    for place in range(_KEPT * FRAME // CHUNK):
+        at = place * CHUNK
+        rows = np.array([row for row, (_, sound) in enumerate(sounds) if len(sound) >= at + CHUNK], np.intp)
+        if len(rows) == 0:
+            break
+        chunks = [sounds[row][1][at : at + CHUNK] for row in rows]
+        scores = scorer.score(rows, rows if place == 0 else rows[:0], chunks).tolist()
+        for row, score in zip(rows.tolist(), scores, strict=True):
+            found = ears[row].push(score)
+            if isinstance(found, SpeechEnd):
+                ends[row] = found.at + sounds[row][0] / 8000 - answers[row].ended * FRAME / 8000
+    return ends

@@ -11,6 +11,7 @@ from hookflash import __version__
 from hookflash.assistant.routes import assistants
 from hookflash.base.errors import HookflashError
 from hookflash.channels.api_routes import integrations
+from hookflash.channels.calls_routes import calls
 from hookflash.channels.check import NONCE_HEADER
 from hookflash.channels.routes import router as twilio_router
 from hookflash.channels.stream_routes import router as stream_router
@@ -34,6 +35,7 @@ ROUTERS = (
     workspace_routes.keys,
     assistants,
     integrations,
+    calls,
     knowledge.sources,
     knowledge.documents,
     knowledge.search,
@@ -78,9 +80,10 @@ def create_app(core: Core) -> FastAPI:
     app.state.core = core
     app.state.webhooks = webhooks
     app.state.sound = sound
-    app.state.voices = Voices(webhooks, core.switchboard())
+    app.state.voices = Voices(webhooks, core.switchboard(), core.twilio)
     app.state.office = Office(core.db, core.clock, journal)
     app.state.integrations = core.integrations
+    app.state.outbound = core.outbound()
     app.state.public_url = settings.public_url
     app.state.models = settings.model_names
     app.state.shelves = knowledge.Shelves(

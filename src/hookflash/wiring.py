@@ -21,12 +21,14 @@ from hookflash.channels.inline import Inline
 from hookflash.channels.integration import Credentials
 from hookflash.channels.jobs import Desk
 from hookflash.channels.media import IMAGES, Blobs, MediaKeeper, Transcriber
+from hookflash.channels.outbound import Outbound
 from hookflash.channels.routes import Webhooks
 from hookflash.channels.store import Integrations
 from hookflash.channels.stream_routes import Sound, Studio
 from hookflash.channels.text import TwilioPost
 from hookflash.channels.think import Thinker
 from hookflash.channels.voice_jobs import Switchboard
+from hookflash.compliance.permit import by_day_only
 from hookflash.conversation.lane import LaneRunner, Unanswered
 from hookflash.conversation.turn import Answerer, Turn
 from hookflash.db.embedded import EmbeddedPostgres
@@ -96,6 +98,9 @@ class Core:
 
     def switchboard(self) -> Switchboard:
         return Switchboard(self.db, self.clock, self.answer)
+
+    def outbound(self) -> Outbound:
+        return Outbound(self.twilio, self.clock, self.switchboard(), by_day_only, self.settings.public_url)
 
     def _desk(self) -> Desk:
         return desk(self, lambda: 0)

@@ -17,7 +17,7 @@ from hookflash.base.errors import Forbidden
 from hookflash.base.tasks import bare_error
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
-from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard, Talk
+from hookflash.channels.voice_jobs import TRANSFERRED, Talk
 from hookflash.channels.voice_routes import Voices, handshake
 from hookflash.conversation.segment import Segment
 from hookflash.rest.socket import receive, take_over
@@ -79,7 +79,7 @@ async def media_socket(socket: WebSocket, integration_id: str) -> None:
     await socket.accept()
     voices.live += 1
     try:
-        await StreamSession(socket, integration, voices.switchboard, sound).run()
+        await StreamSession(socket, integration, voices, sound).run()
     finally:
         voices.live -= 1
 
@@ -87,10 +87,11 @@ async def media_socket(socket: WebSocket, integration_id: str) -> None:
 class StreamSession:
     """One socket: what comes goes to the call's shell, what the call says goes out. It is the call's line and its mind."""
 
-    def __init__(self, socket: WebSocket, integration: Integration, switchboard: Switchboard, sound: Sound) -> None:
+    def __init__(self, socket: WebSocket, integration: Integration, voices: Voices, sound: Sound) -> None:
         self._socket = socket
         self._integration = integration
-        self._switchboard = switchboard
+        self._voices = voices
+        self._switchboard = voices.switchboard
         self._sound = sound
         self._jitter = JitterBuffer()
         self._sid = ""
@@ -117,6 +118,9 @@ class StreamSession:
             with bare_error():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write)
+                    tasks.start_soon(
+                        self._voices.record, self._integration, talk.call.call_sid, self._voices.base(self._socket)
+                    )
                     tasks.start_soon(self._read)
                     await shell.run()
                     with anyio.move_on_after(2.0):

@@ -14,7 +14,7 @@ from hookflash.base.phone import Address, Kind
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
 from hookflash.conversation import call_store
-from hookflash.conversation.call import CallArrival, CallTurn, OpenCall
+from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.message import Direction, Message
 from hookflash.conversation.take_turn import take_turn
 from hookflash.conversation.turn import (
@@ -108,6 +108,40 @@ class Switchboard:
                 now=now,
             )
         return call_id, token, why
+
+    async def standing(self, arrival: CallArrival, integration: Integration) -> CallStanding:
+        """What is known of the person we want to call."""
+        async with self.db.tenant(arrival.account_id) as conn:
+            return await call_store.call_standing(
+                conn, arrival, integration.opt_out_scope, integration.settings.session_duration_ms, self.clock.now()
+            )
+
+    async def queue(self, arrival: CallArrival, known: CallStanding) -> str:
+        """A call that we are about to make; it has no sid yet."""
+        waiting = replace(arrival, call_sid=new_id("pending"))
+        async with self.db.tenant(arrival.account_id) as conn:
+            call_id, _ = await call_store.admit(
+                conn, waiting, known, state="queued", why=None, verdicts=[], settings={}, now=self.clock.now()
+            )
+        return call_id
+
+    async def rang(self, account_id: str, call_id: str, call_sid: str) -> None:
+        async with self.db.tenant(account_id) as conn:
+            await call_store.queue_call(conn, call_id, call_sid, self.clock.now())
+
+    async def failed(self, account_id: str, call_id: str, why: str) -> None:
+        async with self.db.tenant(account_id) as conn:
+            await call_store.end_call(conn, call_id, why, self.clock.now())
+
+    async def answered_by(self, account_id: str, call_sid: str, who: str) -> None:
+        """A person or a machine."""
+        async with self.db.tenant(account_id) as conn:
+            await call_store.answered_by(conn, call_sid, who, self.clock.now())
+
+    async def recorded(self, account_id: str, call_sid: str, recording: dict[str, str]) -> None:
+        """A recording is ready at Twilio."""
+        async with self.db.tenant(account_id) as conn:
+            await call_store.recorded(conn, account_id, call_sid, recording, self.clock.now())
 
     async def open(self, account_id: str, call_sid: str, token: str) -> Talk:
         """The call whose socket this token opens. Raises Forbidden."""

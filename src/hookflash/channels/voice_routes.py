@@ -16,12 +16,14 @@ from hookflash.channels import relay
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
 from hookflash.channels.routes import Webhooks
+from hookflash.channels.text import account_of
 from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard, Talk
 from hookflash.conversation.call import CallArrival
 from hookflash.conversation.segment import Segment
 from hookflash.twilio import relay as wire
 from hookflash.twilio import twiml as messages
 from hookflash.twilio import voice_twiml as twiml
+from hookflash.twilio.client import TwilioClient
 from hookflash.twilio.signature import Refused, WebhookKeys, verify
 
 log = structlog.get_logger()
@@ -38,8 +40,19 @@ class Voices:
 
     webhooks: Webhooks
     switchboard: Switchboard
+    twilio: TwilioClient
     draining: bool = False
     live: int = 0
+
+    async def record(self, integration: Integration, call_sid: str, base: str) -> None:
+        """Have Twilio record a call that is live, if the assistant wants it; that it cannot does not cost us the call."""
+        if not integration.assistant.voice.record:
+            return
+        callback = f"{base}/twilio/{integration.id}/voice/recording"
+        try:
+            await account_of(self.twilio, integration).record_call(call_sid, callback)
+        except HookflashError as error:
+            log.warning("call is not recorded", integration=integration.id, reason=error.message)
 
     def base(self, request: Request | WebSocket) -> str:
         configured = self.webhooks.public_url
@@ -187,6 +200,37 @@ async def status(integration_id: str, request: Request, here: Here) -> Response:
     return Response(status_code=204)
 
 
+@router.post("/{integration_id}/voice/machine")
+async def machine(integration_id: str, request: Request, here: Here) -> Response:
+    """Who answered a call of ours. A machine gets the message that is meant for it; a person never notices."""
+    integration, form = await here.webhooks.admit(request, integration_id)
+    who, call_sid = _one(form, "AnsweredBy"), _one(form, "CallSid")
+    await here.switchboard.answered_by(integration.account_id, call_sid, who)
+    if who.startswith("machine_end") or who == "fax":
+        voicemail = integration.assistant.voice.voicemail
+        spoken = twiml.say(voicemail, language=integration.assistant.voice.language) if who != "fax" else ""
+        document = twiml.response(spoken, twiml.hang_up()).decode()
+        await account_of(here.twilio, integration).redirect_call(call_sid, document)
+    return Response(status_code=204)
+
+
+@router.post("/{integration_id}/voice/recording")
+async def recording(integration_id: str, request: Request, here: Here) -> Response:
+    """A recording is ready."""
+    integration, form = await here.webhooks.admit(request, integration_id)
+    kept = {
+        key: _one(form, name)
+        for key, name in (
+            ("sid", "RecordingSid"),
+            ("url", "RecordingUrl"),
+            ("status", "RecordingStatus"),
+            ("seconds", "RecordingDuration"),
+        )
+    }
+    await here.switchboard.recorded(integration.account_id, _one(form, "CallSid"), kept)
+    return Response(status_code=204)
+
+
 @router.post("/{integration_id}/voice/gather/partial")
 async def partial(integration_id: str, request: Request, here: Here) -> Response:
     """Words on the way; the whole comes later."""
@@ -201,6 +245,8 @@ async def gather(integration_id: str, request: Request, here: Here) -> Response:
     talk = await here.switchboard.resume(integration.account_id, _one(form, "CallSid"))
     if talk is None:
         return _twiml(twiml.response(twiml.hang_up()))
+    if not talk.history and talk.voice.record:
+        await here.record(integration, talk.call.call_sid, here.base(request))
     phrases = _phrases(integration)
     said = _one(form, "SpeechResult") or _one(form, "Digits")
     base = here.base(request)
@@ -252,7 +298,7 @@ async def relay_socket(socket: WebSocket, integration_id: str) -> None:
         return
     voices: Voices = socket.app.state.voices
     await socket.accept()
-    session = _RelaySession(socket, integration, voices.switchboard)
+    session = _RelaySession(socket, integration, voices)
     voices.live += 1
     try:
         await session.run()
@@ -268,10 +314,11 @@ async def relay_socket(socket: WebSocket, integration_id: str) -> None:
 class _RelaySession:
     """The thin shell around a relay machine: it reads, thinks, writes, and keeps."""
 
-    def __init__(self, socket: WebSocket, integration: Integration, switchboard: Switchboard) -> None:
+    def __init__(self, socket: WebSocket, integration: Integration, voices: Voices) -> None:
         self._socket = socket
         self._integration = integration
-        self._switchboard = switchboard
+        self._voices = voices
+        self._switchboard = voices.switchboard
         self._machine = relay.RelayMachine()
         self._talk: Talk | None = None
         self._scopes: dict[int, anyio.CancelScope] = {}
@@ -300,6 +347,8 @@ class _RelaySession:
                 case relay.Open(call_sid=call_sid, token=token):
                     try:
                         self._talk = await self._switchboard.open(self._integration.account_id, call_sid, token)
+                        base = self._voices.base(self._socket)
+                        self._tasks.start_soon(self._voices.record, self._integration, call_sid, base)
                     except Forbidden:
                         log.warning("relay token refused", integration=self._integration.id)
                         self._closing = True

@@ -1,6 +1,7 @@
 """A telephone call as the conversation sees it: whose it is, in which session, and what was said and heard in it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from hookflash.conversation.turn import Contact, Ending, Exchange, Session
@@ -67,3 +68,28 @@ class CallTurn:
     measures: dict[str, float | None] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     cost_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as it is stored. `parts` are its costs in micro-dollars: telephony, stt, llm, tts."""
+
+    id: str
+    call_sid: str
+    integration_id: str
+    contact_id: str
+    session_id: str | None
+    direction: str
+    way: str
+    address: str
+    sender: str
+    state: str
+    why: str | None
+    answered_by: str | None
+    purpose: str | None
+    summary: str | None
+    parts: dict[str, int]
+    measures: dict[str, Any]
+    recording: dict[str, Any] | None
+    started_at: datetime
+    ended_at: datetime | None

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Conflict, Forbidden, NotFound
 from hookflash.base.ids import new_id
-from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
+from hookflash.conversation.call import CallArrival, CallRow, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.journal_store import journal
 from hookflash.conversation.lane_store import HISTORY, add_spend, open_ticket
 from hookflash.conversation.turn import Contact, Exchange, Session
@@ -328,3 +328,45 @@ async def queue_call(conn: Connection, call_id: str, call_sid: str, now: datetim
     )
     if await cursor.fetchone() is None:
         raise Conflict("The call is gone.")
+
+
+async def answered_by(conn: Connection, call_sid: str, who: str, now: datetime) -> None:
+    """Who answered an outbound call, in Twilio's words: human, machine_end_beep, fax ..."""
+    await conn.execute(
+        "update calls set answered_by = %s, updated_at = %s where call_sid = %s", (who[:40], now, call_sid)
+    )
+
+
+async def recorded(conn: Connection, account_id: str, call_sid: str, recording: dict[str, str], now: datetime) -> None:
+    """A recording of a call is ready at Twilio."""
+    cursor = await conn.execute(
+        "update calls set recording_sid = %s, recording = %s, updated_at = %s where call_sid = %s returning id, contact_id",
+        (recording.get("sid"), Jsonb(recording), now, call_sid),
+    )
+    row = await cursor.fetchone()
+    if row is not None:
+        await journal(conn, account_id, "recording", row["id"], row["contact_id"], recording, now)
+
+
+_ROW = (
+    "select id, call_sid, integration_id, contact_id, session_id, direction, way, address, sender, state, why, answered_by,"
+    " purpose, summary, parts, measures, recording, started_at, ended_at from calls"
+)
+
+
+async def get_call(conn: Connection, call_id: str) -> CallRow:
+    """Raises NotFound."""
+    cursor = await conn.execute(f"{_ROW} where id = %s", (call_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such call.")
+    return CallRow(**row)
+
+
+async def list_calls(conn: Connection, after: str, limit: int, contact_id: str | None) -> list[CallRow]:
+    """Calls with ids above `after`, oldest first; of one contact if it is given."""
+    cursor = await conn.execute(
+        f"{_ROW} where id > %s and (%s::text is null or contact_id = %s) order by id limit %s",
+        (after, contact_id, contact_id, limit),
+    )
+    return [CallRow(**row) for row in await cursor.fetchall()]

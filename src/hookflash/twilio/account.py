@@ -1,6 +1,6 @@
 """One Twilio account: the REST operations we need, through the official SDK's resources."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from twilio.base import values
 from twilio.http import AsyncHttpClient
 from twilio.rest import Client
 
-from hookflash.base.errors import TwilioUnclear
+from hookflash.base.errors import TwilioFailed, TwilioUnclear
 from hookflash.base.secret import Secret
 from hookflash.twilio.resources import AccountInfo, Downloaded, MediaItem, MessagingService, PhoneNumber, SentMessage
 
@@ -195,6 +195,71 @@ class Account:
         """The account itself: proves the credentials."""
         found = await self._sdk.api.accounts(self._credentials.account_sid).fetch_async()
         return AccountInfo(found.sid, found.friendly_name or "", found.status or "", found.type or "")
+
+    async def create_call(
+        self,
+        to: str,
+        *,
+        sender: str,
+        url: str,
+        status_callback: str | None = None,
+        amd_callback: str | None = None,
+        ring_seconds: int = 30,
+    ) -> str:
+        """Ring somebody; the call's sid. When it is answered Twilio asks `url` what to do.
+
+        With `amd_callback` a machine is told from a person meanwhile, without making a person wait.
+        """
+        created = await self._sdk.calls.create_async(
+            to=to,
+            from_=sender,
+            url=url,
+            method="POST",
+            timeout=ring_seconds,
+            status_callback=_given(status_callback),
+            status_callback_event=["completed"] if status_callback else values.unset,
+            machine_detection="DetectMessageEnd" if amd_callback else values.unset,
+            async_amd="true" if amd_callback else values.unset,
+            async_amd_status_callback=_given(amd_callback),
+        )
+        if not created.sid:
+            raise TwilioUnclear("Twilio's answer to a new call has no SID.")
+        return str(created.sid)
+
+    async def redirect_call(self, sid: str, twiml: str) -> bool:
+        """Have a live call go on with other TwiML; False when it is over already."""
+        return await self._over_is_no_error(self._sdk.calls(sid).update_async(twiml=twiml))
+
+    async def hang_up(self, sid: str) -> bool:
+        """End a call; False when it is over already."""
+        return await self._over_is_no_error(self._sdk.calls(sid).update_async(status="completed"))
+
+    async def record_call(self, sid: str, callback: str) -> bool:
+        """Record a live call in two channels; False when it is over already."""
+        made = self._sdk.calls(sid).recordings.create_async(
+            recording_status_callback=callback,
+            recording_status_callback_event=["completed", "absent"],
+            recording_channels="dual",
+        )
+        return await self._over_is_no_error(made)
+
+    async def pause_recording(self, sid: str, *, paused: bool) -> bool:
+        """Pause the recording of a live call (for a card number), or go on; False when there is none."""
+        status = "paused" if paused else "in-progress"
+        changed = (
+            self._sdk.calls(sid).recordings("Twilio.CURRENT").update_async(status=status, pause_behavior="silence")
+        )
+        return await self._over_is_no_error(changed)
+
+    @staticmethod
+    async def _over_is_no_error(done: Awaitable[Any]) -> bool:
+        try:
+            await done
+        except TwilioFailed as error:
+            if error.code in (20404, 21220):
+                return False
+            raise
+        return True
 
     async def show_typing(self, message_sid: str) -> None:
         """Show on WhatsApp that an answer to this inbound message is being written (up to 25 s), and mark it read."""

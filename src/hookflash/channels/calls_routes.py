@@ -1,0 +1,122 @@
+"""Calls, over HTTP: making one, and what is known of those that were."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from hookflash.base.paging import Page, decode_cursor, encode_cursor
+from hookflash.base.phone import Address, Kind
+from hookflash.channels.outbound import Outbound
+from hookflash.channels.store import Integrations
+from hookflash.conversation import call_store
+from hookflash.conversation.call import CallRow
+from hookflash.db.pool import Connection
+from hookflash.rest.caller import Caller, allowed
+from hookflash.rest.problems import answers
+from hookflash.rest.resource import ListAsked, listed, router
+
+calls = router("/v1/calls", "calls")
+
+CallId = Annotated[str, Path(max_length=64, examples=["call_06bq3v0d5k8n2r7t1w4y9zac3e"])]
+Reading = Annotated[Caller, allowed("messages:read")]
+Writing = Annotated[Caller, allowed("messages:write")]
+
+
+class NewCall(BaseModel):
+    """A call to make. The assistant of the integration speaks."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    integration_id: str = Field(max_length=64, description="Whose number calls.")
+    to: str = Field(max_length=20, description="The person's number, E.164.", examples=["+15551234567"])
+    purpose: str = Field(
+        "service", min_length=1, max_length=100, description="Why, for the record and for the rules on calling."
+    )
+
+
+class Call(BaseModel):
+    """A telephone call. Costs in micro-dollars by part; `measures` as the call was."""
+
+    id: str
+    call_sid: str | None = Field(description="Twilio's id; null until Twilio has taken a call of ours.")
+    integration_id: str
+    contact_id: str
+    session_id: str | None
+    direction: str
+    way: str = Field(description="stream, relay, gather or realtime.")
+    address: str
+    sender: str
+    state: str = Field(description="queued, admitted, live, ended or refused.")
+    why: str | None
+    answered_by: str | None
+    purpose: str | None
+    summary: str | None
+    cost_micros: dict[str, int]
+    measures: dict[str, Any]
+    recording: dict[str, Any] | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def _shown(row: CallRow) -> Call:
+    sid = None if row.call_sid.startswith("pending_") else row.call_sid
+    return Call(
+        id=row.id,
+        call_sid=sid,
+        integration_id=row.integration_id,
+        contact_id=row.contact_id,
+        session_id=row.session_id,
+        direction=row.direction,
+        way=row.way,
+        address=row.address,
+        sender=row.sender,
+        state=row.state,
+        why=row.why,
+        answered_by=row.answered_by,
+        purpose=row.purpose,
+        summary=row.summary,
+        cost_micros=row.parts,
+        measures=row.measures,
+        recording=row.recording,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+@calls.post("", status_code=201, response_model=Call, responses=answers(404, 409))
+async def create_call(request: Request, caller: Writing, call: NewCall) -> Call:
+    """Ring a person, if they may be called now: not who opted out, not at night where they live."""
+    outbound: Outbound = request.app.state.outbound
+    integrations: Integrations = request.app.state.integrations
+    async with caller.transaction() as conn:
+        integration = await integrations.get(conn, call.integration_id)
+    call_id = await outbound.call(integration, Address.parse(call.to, Kind.VOICE), call.purpose)
+    async with caller.transaction() as conn:
+        row = await call_store.get_call(conn, call_id)
+        await caller.record(conn, "call.made", call_id, row.contact_id, to=row.address, purpose=call.purpose)
+    return _shown(row)
+
+
+@calls.get("", **listed(Call))
+async def list_calls(
+    caller: Reading,
+    asked: ListAsked,
+    contact_id: Annotated[str | None, Query(max_length=64, description="Calls of this contact.")] = None,
+) -> Any:
+    """The calls, oldest first."""
+
+    async def read(conn: Connection, limit: int, cursor: str | None) -> Page[CallRow]:
+        after = str(decode_cursor(cursor, str)[0]) if cursor else ""
+        rows = await call_store.list_calls(conn, after, limit + 1, contact_id)
+        return Page(rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None)
+
+    return await caller.list(asked, read, _shown)
+
+
+@calls.get("/{call_id}", response_model=Call, responses=answers(404))
+async def get_call(caller: Reading, call_id: CallId) -> Call:
+    """One call."""
+    async with caller.transaction() as conn:
+        return _shown(await call_store.get_call(conn, call_id))
