@@ -407,7 +407,7 @@ async def test_polly_has_no_voice_for_every_language() -> None:
 # A program that speaks as espeak-ng does: the text in by the standard input, a WAV of 22,050 Hz out. A voice "mute" is not
 # known to it, "dying" ends in mid-word, "hanging" says nothing, "endless" never ends.
 FAKE_ESPEAK = """#!{python}
-import os, struct, sys, time
+import os, signal, struct, sys
 arguments = sys.argv[1:]
 assert arguments[:2] == ["--stdout", "--stdin"], arguments
 voice = arguments[arguments.index("-v") + 1]
@@ -416,7 +416,7 @@ text = sys.stdin.read()
 if voice == "mute":
     sys.exit(1)
 if voice == "hanging":
-    time.sleep(60)
+    signal.pause()
 out = sys.stdout.buffer
 head = struct.pack("<HHIIHH", 1, 1, 22050, 44100, 2, 16)
 out.write(b"RIFF" + struct.pack("<I", 0x7FFFF024) + b"WAVEfmt " + struct.pack("<I", 16) + head)
@@ -429,7 +429,6 @@ for _ in text:
 while voice == "endless":
     out.write(struct.pack("<h", 9000) * 1470)
     out.flush()
-    time.sleep(0.01)
 """
 
 

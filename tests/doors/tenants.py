@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from hookflash.base.ids import new_id
 from hookflash.base.phone import Address
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import Integration
+from hookflash.channels.outbound import Outbound
 from hookflash.conversation import outbox_store
+from hookflash.conversation.call import CallArrival
 from hookflash.conversation.intake import Arrival
 from hookflash.conversation.journal_store import seal_journal
 from hookflash.conversation.lane import Outgoing
@@ -105,9 +107,22 @@ async def open_api(database_url: str, directory: Path) -> AsyncIterator[Api]:
     )
     async with open_core(settings, answer=hand_over) as core:
         app = create_app(core)
+        app.state.outbound = Rings(**{f.name: getattr(core.outbound(), f.name) for f in fields(Outbound)})
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
             yield Api(core, app, http)
+
+
+class Rings(Outbound):
+    """Every call that may be made is taken by Twilio, at any hour."""
+
+    async def call(self, integration: Integration, to: Address, purpose: str) -> str:
+        arrival = CallArrival(
+            integration.account_id, integration.id, "", "out", "relay", str(to), integration.sender, purpose=purpose
+        )
+        call_id = await self.desk.queue(arrival, await self.desk.standing(arrival, integration))
+        await self.desk.rang(integration.account_id, call_id, f"CA{new_id('x')}")
+        return call_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +193,29 @@ async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
     }
     await caller.call("PATCH", f"/v1/contacts/{contact['id']}", {"name": word, "traits": {"mark": word}})
     await caller.call("PUT", f"/v1/contacts/{contact['id']}/opt-outs/{sender}")
+    ids["call_id"] = await ring(caller, integration["id"], number)
     async with core.db.tenant(caller.account_id) as conn:
         await seal_journal(conn, caller.account_id, core.clock.now())
     return filled
+
+
+async def ring(caller: Caller, integration_id: str, number: str) -> str:
+    """A customer calls and is admitted."""
+    core = caller.api.core
+    async with core.db.tenant(caller.account_id) as conn:
+        integration: Integration = await core.integrations.get(conn, integration_id)
+    arrival = CallArrival(
+        account_id=caller.account_id,
+        integration_id=integration_id,
+        call_sid=f"CA{new_id('x')}",
+        direction="in",
+        way="relay",
+        address=number,
+        sender=integration.sender,
+    )
+    call_id, _, why = await core.switchboard().admit(integration, arrival)
+    assert why is None
+    return call_id
 
 
 async def converse(caller: Caller, integration_id: str, number: str, text: str, *, sid: str | None = None) -> None:

@@ -78,6 +78,11 @@ ROUTES: dict[tuple[str, str], Shape] = {
     ("PATCH", "/v1/contacts/{contact_id}"): Shape(lambda ids: {"name": "changed", "traits": {"plan": "gold"}}),
     ("DELETE", "/v1/contacts/{contact_id}/opt-outs/{sender}"): Shape(),
     ("PUT", "/v1/contacts/{contact_id}/opt-outs/{sender}"): Shape(),
+    ("GET", "/v1/calls"): Shape(queries=lambda ids: [{"contact_id": ids["contact_id"]}]),
+    ("POST", "/v1/calls"): Shape(
+        lambda ids: {"integration_id": ids["integration_id"], "to": "+15550100998"}, names_in_body=True
+    ),
+    ("GET", "/v1/calls/{call_id}"): Shape(),
     ("GET", "/v1/sessions"): Shape(queries=lambda ids: [{"contact_id": ids["contact_id"]}]),
     ("GET", "/v1/sessions/{session_id}"): Shape(),
     ("GET", "/v1/messages"): Shape(
@@ -341,7 +346,7 @@ async def test_the_application_sees_one_account_or_none(house: House) -> None:
     async with await psycopg.AsyncConnection.connect(house.url, row_factory=dict_row) as owner:
         names = await tables(owner)
     full = {name for name, rows in (await dump(house.url, house.theirs.caller.account_id)).items() if rows}
-    assert full >= set(names) - {"answer_cache", "document_data", "journal_unsealed", "calls"}, "fill new tables too"
+    assert full >= set(names) - {"answer_cache", "document_data", "journal_unsealed"}, "fill new tables too"
     db = house.api.core.db
     for name in names:
         query = f'select account_id from "{name}"'.encode()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page, decode_cursor, encode_cursor
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.outbound import Outbound
@@ -85,13 +86,15 @@ def _shown(row: CallRow) -> Call:
     )
 
 
-@calls.post("", status_code=201, response_model=Call, responses=answers(404, 409))
+@calls.post("", status_code=201, response_model=Call, responses=answers(409))
 async def create_call(request: Request, caller: Writing, call: NewCall) -> Call:
     """Ring a person, if they may be called now: not who opted out, not at night where they live."""
     outbound: Outbound = request.app.state.outbound
     integrations: Integrations = request.app.state.integrations
     async with caller.transaction() as conn:
-        integration = await integrations.get(conn, call.integration_id)
+        integration = await integrations.get_or_none(conn, call.integration_id)
+    if integration is None:
+        raise Invalid("There is no such integration.", field="integration_id")
     call_id = await outbound.call(integration, Address.parse(call.to, Kind.VOICE), call.purpose)
     async with caller.transaction() as conn:
         row = await call_store.get_call(conn, call_id)

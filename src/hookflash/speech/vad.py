@@ -23,7 +23,7 @@ CHUNK = 256
 CONTEXT = 32
 
 # Chunks gather for so long; more at once than MOST gain nothing and would keep the first ones waiting.
-WINDOW_SECONDS = 0.004
+WINDOW_SECONDS = 0.010
 MOST = 256
 # A call's chunks that may wait (a quarter of a second); what comes on top takes over the score of those.
 _WAITING_MOST = 8

@@ -1,5 +1,6 @@
 """Acme's speech: its transcriber hears the letters that the bytes of the audio are, its voice speaks in them."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -55,6 +56,6 @@ def stt(config: ProviderConfig) -> AcmeStt:
 
 
 def tts(config: ProviderConfig) -> AcmeTts:
-    if config.text("ACME_API_KEY") is None:
+    if not os.environ.get("ACME_API_KEY"):
         raise Misconfigured("ACME_API_KEY is not set.")
     return AcmeTts(config.model)
