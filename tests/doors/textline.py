@@ -36,12 +36,13 @@ ACME = AssistantConfig(name="Test", company="Acme")
 
 
 def scripted(answer: Callable[[Turn], Awaitable[str]]) -> Answerer:
-    """An answerer that says what a function gives."""
+    """An answerer that says what a function gives; who asks for a person gets one."""
 
     async def run(turn: Turn, say: Say) -> Ending:
         text = await answer(turn)
         await say(Segment(text, last=True))
-        return Ending("answered", text, turn.words, 0.9, (), "scripted", "test", "en")
+        hand_off = "asked for a person" if "a person" in turn.words else None
+        return Ending("answered", text, turn.words, 0.9, (), "scripted", "test", "en", hand_off=hand_off)
 
     return run
 
@@ -232,7 +233,10 @@ async def text_line(
             elif sender.startswith("whatsapp:"):
                 emulator.add_whatsapp_sender(sender.removeprefix("whatsapp:"), callback_url=hook)
             else:
-                emulator.add_number(sender, sms_url=hook)
+                voice = f"{hook.removesuffix('messages')}voice"
+                emulator.add_number(
+                    sender, sms_url=hook, voice_url=voice, status_callback=f"{voice}/status"
+                )
             roles = [WorkerRole(core) for _ in range(workers)]
             async with AsyncExitStack() as stack:
                 if web:

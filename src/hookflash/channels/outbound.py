@@ -71,14 +71,15 @@ class Outbound:
         if known.live_calls >= integration.assistant.voice.concurrent_per_number:
             raise Conflict("This person is on the telephone with us already.")
         call_id = await self.desk.queue(arrival, known)
-        here = f"{self.public_url.rstrip('/')}/twilio/{integration.id}/voice"
+        # Twilio may ask us before it has told us the call's sid: the addresses say which of our calls it is.
+        here, ours = f"{self.public_url.rstrip('/')}/twilio/{integration.id}/voice", f"?call={call_id}"
         try:
             sid = await account_of(self.twilio, integration).create_call(
                 str(to),
                 sender=integration.sender,
-                url=here,
-                status_callback=f"{here}/status",
-                amd_callback=f"{here}/machine" if integration.assistant.voice.voicemail else None,
+                url=f"{here}{ours}",
+                status_callback=f"{here}/status{ours}",
+                amd_callback=f"{here}/machine{ours}" if integration.assistant.voice.voicemail else None,
             )
         except TwilioUnclear as error:
             await self.desk.failed(integration.account_id, call_id, f"unclear: {error.message}")

@@ -84,6 +84,13 @@ def _notation(address: str) -> str:
         return f"web:{address.replace('sip:', '')[:100]}"
 
 
+async def _made(request: Request, here: Voices, account_id: str, call_sid: str) -> None:
+    """A call that we made names itself in its addresses: now its sid is known, whoever is told of it first."""
+    call_id = request.query_params.get("call")
+    if call_id:
+        await here.switchboard.rang(account_id, call_id, call_sid)
+
+
 @router.post("/{integration_id}/voice")
 async def voice(integration_id: str, request: Request, here: Here) -> Response:
     """A call rings, or one of ours was answered: how it comes in."""
@@ -104,6 +111,7 @@ async def voice(integration_id: str, request: Request, here: Here) -> Response:
         name=_one(form, "CallerName") or None,
         attestation=_one(form, "StirVerstat") or None,
     )
+    await _made(request, here, integration.account_id, arrival.call_sid)
     _, token, why = await here.switchboard.admit(integration, arrival)
     if why is not None:
         return _twiml(door.refuse(why))
@@ -193,6 +201,7 @@ async def status(integration_id: str, request: Request, here: Here) -> Response:
     integration, form = await here.webhooks.admit(request, integration_id)
     state, call_sid = _one(form, "CallStatus"), _one(form, "CallSid")
     if state in ("completed", "busy", "failed", "no-answer", "canceled"):
+        await _made(request, here, integration.account_id, call_sid)
         seconds = _one(form, "CallDuration")
         await here.switchboard.finished(
             integration.account_id, call_sid, state, int(seconds) if seconds.isdigit() else 0
@@ -391,5 +400,7 @@ class _RelaySession:
                 await self._perform(self._machine.reply(turn, "", last=True))
                 hand_off = record.ending.hand_off if record.ending else None
                 if hand_off and talk.voice.transfer_to:
+                    # Kept first: who takes over reads it as soon as the session ends.
+                    await self._perform(self._machine.closed())
                     await self._socket.send_text(wire.end({"reason": hand_off, "summary": summary(talk)}))
         self._scopes.pop(turn, None)
