@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 
 from hookflash.assistant.answer import Means, answerer
-from hookflash.assistant.fallback import Breakers
 from hookflash.assistant.followup import resolve as follow_up
 from hookflash.assistant.library import Library
 from hookflash.assistant.model import Image
+from hookflash.base.breaker import Breakers
 from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import HookflashError, Misconfigured
 from hookflash.base.secret import Sealer
@@ -44,6 +44,7 @@ from hookflash.providers.registry import Providers, Timeouts
 from hookflash.providers.s3 import BucketBlobs
 from hookflash.providers.silero import Silero, package_model
 from hookflash.settings import Settings
+from hookflash.speech.failover import SteadyStt, SteadyTts
 from hookflash.speech.gate import Gate
 from hookflash.speech.stt import Stt
 from hookflash.speech.tts import Tts
@@ -164,22 +165,36 @@ async def open_core(
             blobs=blobs,
             knowledge=knowledge,
             answer=answer or make_answerer(library, providers, blobs, clock),
-            studio=studio or VendorStudio(providers),
+            studio=studio or VendorStudio(providers, settings, Breakers(clock)),
             point=point,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class VendorStudio:
-    """Ears and voices of the installed vendors."""
+    """Ears and voices of the installed vendors; where an assistant names none, those of the settings."""
 
     providers: Providers
+    settings: Settings
+    breakers: Breakers
 
     def ears(self, names: tuple[str, ...]) -> Stt:
-        return self.providers.stt(names[0])
+        names = names or self.settings.stt_names
+        if not names:
+            raise Misconfigured(
+                "No transcriber is configured, so calls by Media Streams cannot be heard.",
+                hint="set DEEPGRAM_API_KEY or OPENAI_API_KEY, or HOOKFLASH_STT=pocketsphinx for development",
+            )
+        return SteadyStt([self.providers.stt(name) for name in names], self.breakers)
 
     def mouth(self, names: tuple[str, ...]) -> Tts:
-        return self.providers.tts(names[0])
+        names = names or self.settings.tts_names
+        if not names:
+            raise Misconfigured(
+                "No voice is configured, so calls by Media Streams cannot be answered.",
+                hint="set ELEVENLABS_API_KEY, CARTESIA_API_KEY or OPENAI_API_KEY, or HOOKFLASH_TTS=espeak for development",
+            )
+        return SteadyTts([self.providers.tts(name) for name in names], self.breakers)
 
 
 def make_scorer() -> GatedScorer:

@@ -1,10 +1,12 @@
 """Calls that we make and calls that a person takes over: permission, machines that answer, recordings, transfers, draining."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -28,7 +30,7 @@ class DaytimeClock(SystemClock):
     """The machine's clock, set to an hour in New York."""
 
     def __init__(self, hour: int = 12) -> None:
-        self._ahead = datetime(2026, 1, 14, hour + 5, tzinfo=UTC) - super().now()
+        self._ahead = datetime(2026, 1, 14, hour, tzinfo=ZoneInfo("America/New_York")) - super().now()
 
     def now(self) -> datetime:
         return super().now() + self._ahead
@@ -161,8 +163,9 @@ async def test_a_desk_gets_a_task_with_what_was_said(database_url: str, fresh_di
         call = line.phone(PERSON).call(OURS, Script((Say("I want a person", AfterBot(0.2)),)))
         await until(lambda: line.emulator.tasks)
         (task,) = line.emulator.tasks
-        assert "I want a person" in task.attributes["conversation_summary"]
-        assert task.attributes["from"] == PERSON
+        told = json.loads(task.attributes)
+        assert told["conversation_summary"] == "I want a person → You said: I want a person"
+        assert told["from"] == PERSON
         call.hang_up()
         await call.ended()
 

@@ -51,7 +51,7 @@ async def utterance(ws: ClientConnection) -> str:
     """What we are told to speak, up to its end."""
     said = ""
     while True:
-        message = json.loads(await ws.recv())
+        message: dict[str, str] = json.loads(await ws.recv())
         assert message["type"] == "text"
         said += message["token"]
         if message["last"]:

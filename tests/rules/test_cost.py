@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hookflash.assistant import cost
 from hookflash.assistant.confidence import Answer, Clarify, Unknown, combine, decide
-from hookflash.assistant.fallback import FAILURES, PAUSE, Breaker
 from hookflash.assistant.model import ModelReply
+from hookflash.base.breaker import FAILURES, PAUSE, Breaker
 from hookflash.base.phone import Kind
 from hookflash.conversation.turn import Exchange, Usage
 from hookflash.knowledge.passage import Vector

@@ -9,9 +9,9 @@ import anyio
 from hookflash.assistant.answer import Means, answerer
 from hookflash.assistant.answer_cache import MemoryAnswerCache
 from hookflash.assistant.assistant import AssistantConfig
-from hookflash.assistant.fallback import PAUSE, Breakers
 from hookflash.assistant.followup import resolve
 from hookflash.assistant.model import ChatModel, Image
+from hookflash.base.breaker import PAUSE, Breakers
 from hookflash.base.errors import Misconfigured
 from hookflash.base.phone import Address, Kind
 from hookflash.conversation.message import Direction, Media, Message

@@ -9,12 +9,13 @@ from hookflash.assistant.answer_cache import AnswerCache, CachedAnswer, answer_k
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.compose import choices, citation, composed
 from hookflash.assistant.confidence import Answer, Clarify, Unknown, asked_last, asked_lately, combine, decide
-from hookflash.assistant.fallback import Breakers, Chosen, ask
+from hookflash.assistant.fallback import Chosen, ask
 from hookflash.assistant.model import ChatModel, Image, ModelReply, ModelRequest
 from hookflash.assistant.prompt import limit_chars, messages, prompt_revision, system_prompt
 from hookflash.assistant.resolve import rewrite
 from hookflash.assistant.smalltalk import small_talk
 from hookflash.assistant.templates import text as template
+from hookflash.base.breaker import Breakers
 from hookflash.base.clock import Clock
 from hookflash.base.errors import Misconfigured, ModelFailed
 from hookflash.conversation.segment import Segment

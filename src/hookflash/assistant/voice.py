@@ -19,10 +19,10 @@ class VoiceConfig(BaseModel):
     )
     language: str = Field(default="en-US", max_length=20, description="BCP 47 tag; `multi` where the vendors can.")
     stt: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
-        default=("deepgram",), description="Transcribers in the order in which they are tried (stream)."
+        default=(), description="Transcribers in the order in which they are tried (stream); none: those of the settings."
     )
     tts: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
-        default=("elevenlabs",), description="Voices' vendors in the order in which they are tried (stream)."
+        default=(), description="Voices' vendors in the order in which they are tried (stream); none: as above."
     )
     voice: str = Field(default="", max_length=120, description="The vendor's name of the voice; empty: its usual one.")
     realtime_model: str = Field(default="gpt-realtime", max_length=80, description="Model of the realtime way.")

@@ -19,6 +19,7 @@ from hookflash.cli.failure import exit_code, sentence
 COMMANDS = {
     "up": ("up", "Run everything, with the emulator in Twilio's place, until Ctrl-C."),
     "text": ("text", "Chat as a customer, through the emulator of a running `up`."),
+    "call": ("call", "Ring somebody, or try a call with nothing but this machine."),
     "demo": ("demo", "See three customer texts answered; nothing is left behind."),
     "ingest": ("ingest", "Take documents in, so that answers can rest on them."),
     "ask": ("ask", "Ask a question here: the passages found, and the answer."),

@@ -17,6 +17,7 @@ from hookflash.cli.numbers import NUMBER
 from hookflash.cli.opening import read_settings, run
 from hookflash.cli.roles import port_of, until_told_to_stop, web, worker
 from hookflash.cli.running import Running
+from hookflash.cli.stage import take_in
 from hookflash.cli.try_out import Shop, open_shop
 from hookflash.cli.turn_view import aside, facts, speech
 from hookflash.cli.turns_store import fate_of, real_numbers
@@ -109,7 +110,7 @@ async def everything(settings: Settings, emulator_port: int = 0) -> AsyncIterato
         running = replace(running, account_id=shop.account_id)
         new_key = await _own_key(core, shop.account_id, settings.data_dir)
         base = f"{running.web}/twilio/{shop.integration.id}"
-        emulator.add_number(NUMBER, sms_url=f"{base}/messages#rc=5&rp=all", sms_fallback_url=f"{base}/fallback")
+        take_in(emulator, base)
         await stack.enter_async_context(worker(core, drain=5.0))
         await stack.enter_async_context(web(core, listener))
         running.write(settings.data_dir)
@@ -176,6 +177,7 @@ def _greet(found: Up, data_dir: Path) -> None:
         console.print(f"  [bold]{found.new_key}[/]", soft_wrap=True)
     steps = screen.pairs(value="command")
     steps.add_row("Chat as a customer", "hookflash text")
+    steps.add_row("Hear it on the telephone", "hookflash call --demo")
     steps.add_row("Your own documents", "hookflash ingest PATH")
     steps.add_row("A real number", "docs/connect-a-number.md")
     console.print("\n[faint]Next, in another terminal:[/]")

@@ -112,8 +112,10 @@ class KeywordIndex:
 
     def best(self, scores: NDArray[np.float32], limit: int) -> Scored:
         """The chunk ids of the highest scores above 0, best first."""
-        lowest = np.partition(scores, len(scores) - limit)[len(scores) - limit] if len(scores) > limit else 0
-        positions = np.flatnonzero(scores >= lowest) if lowest > 0 else np.flatnonzero(scores)
+        positions = np.flatnonzero(scores)
+        if len(positions) > limit:
+            found = scores[positions]
+            positions = positions[found >= np.partition(found, len(found) - limit)[len(found) - limit]]
         ordered = positions[np.lexsort((positions, -scores[positions]))][:limit]
         return list(zip(self._ids[ordered].tolist(), scores[ordered].tolist(), strict=True))
 

@@ -28,6 +28,8 @@ class KnowledgeBase:
         self._db = db
         self._clock = clock
         self._embedder = embedder
+        # How many chunks a source has at a version, which counting them each time would cost more than the search.
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
         self._passages: OrderedDict[int, tuple[int, Passage]] = OrderedDict()
         self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
@@ -35,7 +37,13 @@ class KnowledgeBase:
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
         """These sources (none named: all) of the account, as they are now."""
         async with self._db.at_once(account_id) as conn:
-            return await store.scope_of(conn, account_id, sources)
+            found = await store.versions_of(conn, sources)
+        unknown = [source for source, version, _ in found if self._sizes.get(source, (0, 0))[0] != version]
+        if unknown:
+            async with self._db.at_once(account_id) as conn:
+                counted = await store.count_chunks(conn, unknown)
+            self._sizes |= {s: (version, counted[s]) for s, version, _ in found if s in counted}
+        return Scope(account_id, tuple((s, v, model, self._sizes.get(s, (v, 0))[1]) for s, v, model in found))
 
     async def search(self, scope: Scope, question: str, limits: Limits | None = None) -> Found | NothingFound:
         """The passages of the scope that bear on the question."""

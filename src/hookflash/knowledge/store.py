@@ -14,7 +14,7 @@ from hookflash.base.paging import Page, decode_cursor, encode_cursor
 from hookflash.db.jobs import defer
 from hookflash.db.pool import Connection
 from hookflash.knowledge.passage import Passage, Vector
-from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewChunk, Scope, SourceProgress
+from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewChunk, SourceProgress
 
 _SOURCE = (
     "select s.id, s.account_id, s.name, s.description, s.kind, s.embedding_model, s.next_model, s.version,"
@@ -374,18 +374,23 @@ async def switch_model(conn: Connection, source_id: str, model: str, now: dateti
 # Searching
 
 
-async def scope_of(conn: Connection, account_id: str, wanted: Sequence[str]) -> Scope:
-    """The named sources (none named: all of the account) as they are now."""
+async def versions_of(conn: Connection, wanted: Sequence[str]) -> list[tuple[str, int, str]]:
+    """The named sources (none named: all of the account) as they are now: (id, version, embedding model)."""
     cursor = await conn.execute(
-        "select s.id, s.version, s.embedding_model,"
-        " (select coalesce(sum(d.chunk_count), 0) from documents d where d.source_id = s.id)::int as chunks"
-        " from sources s where cardinality(%(w)s::text[]) = 0 or s.id = any(%(w)s) order by s.id",
+        "select id, version, embedding_model from sources where cardinality(%(w)s::text[]) = 0 or id = any(%(w)s) order by id",
         {"w": list(wanted)},
     )
-    return Scope(
-        account_id,
-        tuple((r["id"], r["version"], r["embedding_model"], r["chunks"]) for r in await cursor.fetchall()),
+    return [(r["id"], r["version"], r["embedding_model"]) for r in await cursor.fetchall()]
+
+
+async def count_chunks(conn: Connection, sources: Sequence[str]) -> dict[str, int]:
+    """How many chunks these sources have."""
+    cursor = await conn.execute(
+        "select s.id, (select coalesce(sum(d.chunk_count), 0) from documents d where d.source_id = s.id)::int as chunks"
+        " from sources s where s.id = any(%s)",
+        (list(sources),),
     )
+    return {r["id"]: r["chunks"] for r in await cursor.fetchall()}
 
 
 async def nearest_indexed(
