@@ -42,9 +42,7 @@ async def calling_line(
 ) -> AsyncIterator[tuple[TextLine, httpx2.AsyncClient]]:
     """A line whose assistant may speak, and a client of its REST API."""
     config = AssistantConfig(name="Test", company="Acme", voice=VoiceConfig.model_validate(voice))
-    async with text_line(
-        database_url, directory, assistant_config=config, workers=0, clock=DaytimeClock(hour)
-    ) as line:
+    async with text_line(database_url, directory, assistant_config=config, workers=0, clock=DaytimeClock(hour)) as line:
         async with line.core.db.tenant(line.account_id) as conn:
             key = await workspace.create_key(conn, line.account_id, "test", frozenset({ADMIN}), line.core.clock.now())
         headers = {"Authorization": f"Bearer {key.text.get_secret_value()}"}

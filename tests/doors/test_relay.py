@@ -29,9 +29,9 @@ async def ring(line: TextLine, path: str = "/voice", **more: str) -> httpx2.Resp
         return await client.post(url, data=form, headers=headers)
 
 
-async def answered(line: TextLine) -> tuple[str, str]:
+async def answered(line: TextLine, **more: str) -> tuple[str, str]:
     """The address of the socket and the token that the TwiML names."""
-    twiml = (await ring(line)).text
+    twiml = (await ring(line, **more)).text
     url = re.search(r'url="([^"]+)"', twiml)
     token = re.search(r'name="token" value="([^"]+)"', twiml)
     assert url, twiml

@@ -8,6 +8,7 @@ import structlog
 
 from hookflash.base.clock import Clock
 from hookflash.base.errors import TwilioFailed, TwilioUnclear
+from hookflash.channels.gauges import LEFT, POSTED
 from hookflash.channels.integration import Integration
 from hookflash.conversation.lane import Held, Later, Leaving, Left
 from hookflash.conversation.outbox import (
@@ -92,8 +93,10 @@ class Deliverer:
             outcome = Unclear(error.message)
         except TwilioFailed as error:
             outcome = judge(error, row.attempts + 1)
+        LEFT.labels(type(outcome).__name__.lower()).inc()
         match outcome:
             case Accepted():
+                POSTED.observe(self.clock.monotonic() - (row.marked or 0.0))
                 await self.store.posted(row, outcome)
                 return Left()
             case Refused(again=True):

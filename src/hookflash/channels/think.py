@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import anyio
 import msgspec
+import structlog
 
 from hookflash.assistant import cost
 from hookflash.assistant.assistant import AssistantConfig
@@ -14,6 +15,7 @@ from hookflash.base.clock import Clock
 from hookflash.base.ids import new_id
 from hookflash.base.phone import Address, Kind
 from hookflash.base.tasks import bare_error
+from hookflash.channels.gauges import ANSWERED, DEGRADED
 from hookflash.channels.integration import Integration, line_traits
 from hookflash.conversation.lane import Acknowledge, Held, Outgoing, Thought, Unanswered
 from hookflash.conversation.message import Message
@@ -34,6 +36,8 @@ from hookflash.twilio.plain_text import to_plain
 from hookflash.twilio.segments import count, shorten, smart, split
 
 INLINE_GRACE = 0.75
+
+log = structlog.get_logger()
 
 
 class ThinkStore(Protocol):
@@ -67,6 +71,12 @@ class Thinker:
         with bare_error():
             said, turn, record = await self._take(held, unanswered, integration, config, acknowledge)
         thinking = (self.clock.monotonic() - started) * 1000
+        if record.ending is not None:
+            ANSWERED.labels(record.ending.kind).observe(unanswered.waited + thinking / 1000)
+            for reason in record.ending.degraded:
+                DEGRADED.labels(reason.partition(":")[0][:40]).inc()
+            if record.ending.degraded:
+                log.warning("answer degraded", turn=turn.id, reasons=list(record.ending.degraded))
         return self._thought(replace(unanswered, messages=said), integration, config, turn, record, thinking)
 
     async def _take(

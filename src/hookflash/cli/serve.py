@@ -1,12 +1,13 @@
 """`hookflash serve`: the program in production."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Annotated
 
 import structlog
 import typer
+from prometheus_client import start_http_server
 
 from hookflash.base.errors import Misconfigured
 from hookflash.cli.opening import read_settings, run
@@ -68,6 +69,24 @@ async def _roles(settings: Settings, role: Role) -> AsyncIterator[None]:
         core = await stack.enter_async_context(open_core(settings))
         if role is not Role.WEB:
             await stack.enter_async_context(worker(core))
+        if role is Role.WORKER:
+            stack.enter_context(metrics(settings))
         if listener is not None:
             await stack.enter_async_context(web(core, listener))
         yield
+
+
+@contextmanager
+def metrics(settings: Settings) -> Iterator[None]:
+    """/metrics of a worker that has no web role beside it. Several workers on one machine need a port each to be seen."""
+    try:
+        server, thread = start_http_server(settings.port, settings.host)
+    except OSError as error:
+        log.warning("metrics are not served", port=settings.port, reason=error.strerror)
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(5)

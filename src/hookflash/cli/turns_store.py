@@ -75,3 +75,13 @@ async def real_numbers(conn: Connection) -> int:
     )
     row = await cursor.fetchone()
     return int(row["n"]) if row else 0
+
+
+async def turns_of_call(conn: Connection, call_id: str) -> list[Taken]:
+    """The turns of a telephone call in their order; `answered` is what was heard."""
+    cursor = await conn.execute(
+        "select id, said, question, answered, kind, confidence, model, language, record, cost_micros from turns"
+        " where record ->> 'call' = %s order by (record ->> 'number')::int, at",
+        (call_id,),
+    )
+    return [Taken(**row) for row in await cursor.fetchall()]

@@ -38,7 +38,7 @@ from hookflash.speech.floor import Listening, SpokenTurn
 from hookflash.speech.playback import BYTES_PER_SECOND, Playback
 
 PREFETCH = 2
-DIGITS_PAUSE = 2.0
+DIGITS_PAUSE, DIGITS_MOST = 2.0, 64
 NEVER = float("inf")
 
 
@@ -247,7 +247,7 @@ class CallMachine:
         if digit == "#":
             self._digits_at = now
         else:
-            self._digits += digit
+            self._digits = (self._digits + digit)[:DIGITS_MOST]
             self._digits_at = now + DIGITS_PAUSE
 
     # Our side
@@ -324,7 +324,7 @@ class CallMachine:
     def _marked(self, name: str, now: float) -> None:
         turn = self._turn
         parts = name.split(".")
-        if len(parts) == 3 and parts[1] == "first":
+        if len(parts) == 3 and parts[1] == "first" and parts[2].isdecimal():
             if turn is not None and parts[0] == str(self._playback.generation) and turn.first_played is None:
                 turn.first_played = now - int(parts[2]) / BYTES_PER_SECOND
             return

@@ -79,7 +79,7 @@ class Playback:
     def marked(self, name: str, now: float) -> int | None:
         """Of a mark that came back: the utterance that has been played, or None for one that was taken back or is not ours."""
         generation, _, number = name.partition(".")
-        if generation != str(self.generation) or not number.isdigit():
+        if generation != str(self.generation) or not number.isdecimal():
             return None
         utterance = self._utterances.get(int(number))
         if utterance is None or not utterance.whole:

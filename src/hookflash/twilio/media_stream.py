@@ -56,15 +56,15 @@ class MediaBody(_Part, frozen=True):
 
 
 class DtmfBody(_Part, frozen=True):
-    """A key of the telephone: 0-9, * or #."""
+    """A key of the telephone: 0-9, * or # (A-D on a few)."""
 
-    digit: str
+    digit: Annotated[str, msgspec.Meta(pattern="^[0-9A-D*#]$")]
 
 
 class MarkBody(_Part, frozen=True):
     """Everything that was queued before the mark of this name has been played, or was dropped by `clear`."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(max_length=100)]
 
 
 class Connected(_Wire, frozen=True, tag="connected"):
