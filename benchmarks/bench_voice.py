@@ -11,7 +11,6 @@ speech into an answer until the answer is taken back.
 """
 
 import argparse
-import asyncio
 import gc
 import json
 import os

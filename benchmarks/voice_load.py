@@ -364,7 +364,7 @@ class Load:
         request = "\r\n".join(lines).encode() + b"\r\n\r\n"
         loop = asyncio.get_running_loop()
         _, caller = await loop.create_connection(
-            lambda: Caller(self, number, request, call_sid, token), parts.hostname, parts.port
+            lambda: Caller(self, number, request, call_sid, token), parts.hostname or "", parts.port or 80
         )
         await caller.started
         self.calls.add(caller)
@@ -379,7 +379,6 @@ class Load:
                     slot.remove(caller)
             caller.hang_up()
             await asyncio.sleep(0.005)  # noqa: TID251 - a client of its own
-
 
 
 def tails(answers: Sequence[Answered]) -> list[float | None]:

@@ -120,7 +120,8 @@ def tell() -> None:
     gc.collect()
     kinds = Counter(type(one).__name__ for one in gc.get_objects())
     coroutines = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
-    figures = {"tasks": len(asyncio.all_tasks()), "objects": sum(kinds.values()), "kinds": dict(kinds.most_common(12))}
+    calls = kinds["StreamSession"]
+    figures = {"calls": calls, "tasks": len(asyncio.all_tasks()), "objects": sum(kinds.values()), "kinds": dict(kinds.most_common(12))}
     print(json.dumps(figures | {"coroutines": dict(coroutines.most_common(20))}), flush=True)
 
 
@@ -171,7 +172,12 @@ class Bare:
 
 async def bare() -> None:
     config = uvicorn.Config(
-        Bare(), host="127.0.0.1", port=int(os.environ["HOOKFLASH_PORT"]), log_config=None, access_log=False, lifespan="off"
+        Bare(),
+        host="127.0.0.1",
+        port=int(os.environ["HOOKFLASH_PORT"]),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     loop = asyncio.get_running_loop()

@@ -80,7 +80,7 @@ def create_app(core: Core) -> FastAPI:
     app.state.core = core
     app.state.webhooks = webhooks
     app.state.sound = sound
-    app.state.voices = Voices(webhooks, core.switchboard(), core.twilio)
+    app.state.voices = voices = Voices(webhooks, core.switchboard(), core.twilio)
     app.state.office = Office(core.db, core.clock, journal)
     app.state.integrations = core.integrations
     app.state.outbound = core.outbound()
@@ -103,6 +103,8 @@ def create_app(core: Core) -> FastAPI:
 
     @app.get("/readyz", include_in_schema=False)
     async def ready() -> Response:
+        if voices.draining:
+            return Response('{"status":"draining"}', 503, media_type="application/json")
         try:
             async with core.db.system() as conn:
                 await conn.execute("select 1")

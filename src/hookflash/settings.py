@@ -137,6 +137,9 @@ class Settings(BaseModel):
     cartesia_api_key: Secret | None = Field(None, description="Key of Cartesia.")
 
     worker_concurrency: int = Field(64, ge=1, le=10_000, description="Contacts that one worker thinks about at once.")
+    call_drain_seconds: float = Field(
+        120, ge=0, le=14_400, description="How long live calls may go on when the web role is told to stop."
+    )
     backfill_seconds: float = Field(
         300, ge=10, le=86_400, description="How often Twilio's list of messages is compared with what arrived."
     )

@@ -1,19 +1,24 @@
 """Calls that we make and calls that a person takes over: permission, machines that answer, recordings, transfers, draining."""
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+import anyio
+import anyio.abc
 import httpx2
 import pytest
 
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.clock import SystemClock
+from hookflash.cli.roles import port_of, web
 from hookflash.emulator.person import AfterBot, Callee, HangUp, Say, Script
 from hookflash.rest.auth import ADMIN
 from hookflash.testing.wait import until
@@ -177,3 +182,42 @@ async def test_a_call_that_we_did_not_make_is_not_taken_for_ours(
         answer = await line.signed(path, form | {"CallStatus": "completed"})
         assert answer.status_code == 409
         assert await line.rows("select 1 from calls") == []
+
+
+async def test_a_stream_without_a_transcriber_says_so_and_is_over(database_url: str, fresh_directory: Path) -> None:
+    async with calling_line(database_url, fresh_directory, way="stream") as (line, _):
+        call = line.phone(PERSON).call(OURS, Script())
+        await call.ended()
+        assert call.record.said == ["Sorry, I cannot answer right now. Please try again a little later."]
+        (row,) = await line.rows("select state, why from calls")
+        assert row == {
+            "state": "ended",
+            "why": "failed: No transcriber is configured, so calls by Media Streams cannot be heard.",
+        }
+
+
+async def test_a_server_that_is_told_to_stop_lets_its_calls_end(database_url: str, fresh_directory: Path) -> None:
+    async with text_line(database_url, fresh_directory, workers=0, web=False) as line:
+        base = urlsplit(str(line.core.settings.public_url))
+        told, ended = anyio.Event(), anyio.Event()
+
+        async def serve(listener: socket.socket, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+            async with web(line.core, listener, drain=30):
+                task_status.started()
+                await told.wait()
+            ended.set()
+
+        async with anyio.create_task_group() as tasks, httpx2.AsyncClient() as client:
+            with port_of("127.0.0.1", int(base.port or 0), "") as listener:
+                await tasks.start(serve, listener)
+                live = line.phone(PERSON).call(OURS, Script())
+                await live.record.until(lambda record: bool(record.of("talk")))
+                told.set()
+                ready = await client.get(f"{base.geturl()}/readyz")
+                assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
+                late = line.phone(COLLEAGUE).call(OURS, Script())
+                assert (await late.ended()).status == "busy"
+                await live.act(ASKS, LEAVES)
+                await live.ended()
+                assert live.record.said[-1] == "You said: when do you open"
+                await ended.wait()

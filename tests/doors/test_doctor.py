@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx2
 
+from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.secret import Sealer, Secret
 from hookflash.channels.check import NONCE_HEADER, Answer, Finding, State, check_public
+from hookflash.channels.text import account_of
 from hookflash.cli.doctor import findings, twilio_links
 from hookflash.settings import Settings
 from tests.doors.textline import OURS, TextLine, text_line
@@ -187,3 +190,35 @@ async def test_a_cache_and_a_proxy_that_hides_the_scheme_are_seen() -> None:
 
     in_the_clear, _, _ = await check_public(plain, "http://bot.example.com", "n3")
     assert in_the_clear.state is State.WARN
+
+
+async def test_where_calls_go_is_found_and_mended(database_url: str, fresh_directory: Path) -> None:
+    async with text_line(database_url, fresh_directory, workers=0) as line:
+        assert (await at_twilio(line))["calls of line"].state is State.OK
+        account = account_of(line.core.twilio, line.integration)
+        number = await account.find_number(OURS)
+        assert number is not None
+        await account.update_number(number.sid, voice_url="https://demo.twilio.com/welcome/voice/")
+        assert (await at_twilio(line))["calls of line"].found == f"Nobody answers calls of the number {OURS}."
+        assert (await at_twilio(line, fix=True))["calls of line"].found == f"mended: set at the number {OURS}"
+        assert (await at_twilio(line))["calls of line"].state is State.OK
+        await account.update_number(
+            number.sid, voice_url="https://pbx.example/calls", status_callback="https://x.example/"
+        )
+        found = (await at_twilio(line, fix=True))["calls of line"]
+        assert found.state is State.WARN
+        assert "https://pbx.example/calls" in found.found, "somebody else's is left alone"
+        await account.update_number(number.sid, voice_url=f"{line.base}/voice")
+        assert (await at_twilio(line))["call status callback of line"].state is State.WARN
+
+
+async def test_speech_vendors_that_cannot_be_used_are_named(database_url: str, fresh_directory: Path) -> None:
+    voice = VoiceConfig(way="stream", stt=("deepgram",), tts=("espeak:no-such-voice", "nobody"))
+    config = AssistantConfig(name="Shop", company="Acme", voice=voice)
+    async with text_line(database_url, fresh_directory, workers=0, assistant_config=config) as line:
+        async with aclosing(findings(line.core.settings, False)) as stream:
+            found = [finding async for finding in stream]
+        transcriber, *voices = [f for f in found if f.link in ("transcriber of Shop", "voice of Shop")]
+        assert transcriber.state is State.FAIL
+        assert "DEEPGRAM_API_KEY" in f"{transcriber.found} {transcriber.mend}"
+        assert "nobody" in voices[1].found

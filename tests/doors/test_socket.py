@@ -61,7 +61,7 @@ async def serving(ws: type[Socket] | str) -> AsyncIterator[Server]:
     here = Server()
     here.port = await free_port()
     app = Starlette(routes=[WebSocketRoute("/", here.talk)])
-    config = uvicorn.Config(app, port=here.port, log_config=None, lifespan="off", ws=ws, ws_max_size=MAX_MESSAGE)  # type: ignore[arg-type]
+    config = uvicorn.Config(app, port=here.port, log_config=None, lifespan="off", ws=ws, ws_max_size=MAX_MESSAGE)
     server = uvicorn.Server(config)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server._serve)

@@ -192,7 +192,7 @@ async def test_stop_when_the_answer_waits_to_ride_in_the_response(database_url: 
         line.phone().text(WHATSAPP, "Stop")
         await backfill.run(line.integration)
         asked = await line.rows("select id from messages where body = 'Tell me everything'")
-        assert await line.core.webhooks().inline.take(line.integration, asked[0]["id"]) == []
+        assert await line.core.webhooks().inline.answer(line.integration, asked[0]["id"], 0.0) == []
         assert await _outgoing(line) == [("answer", "withheld")]
 
 

@@ -234,7 +234,13 @@ async def text_line(
                 emulator.add_whatsapp_sender(sender.removeprefix("whatsapp:"), callback_url=hook)
             else:
                 voice = f"{hook.removesuffix('messages')}voice"
-                emulator.add_number(sender, sms_url=hook, voice_url=voice, status_callback=f"{voice}/status")
+                emulator.add_number(
+                    sender,
+                    sms_url=hook,
+                    voice_url=voice,
+                    voice_fallback_url=f"{voice}/fallback",
+                    status_callback=f"{voice}/status",
+                )
             roles = [WorkerRole(core) for _ in range(workers)]
             async with AsyncExitStack() as stack:
                 if web:

@@ -35,7 +35,7 @@ STANDING = Standing(
     spent_contact=0,
     spent_account=0,
     recent=(),
-    seen=False,
+    seen=None,
     session_id=None,
 )
 RULES = Rules(
@@ -68,7 +68,7 @@ def test_with_nothing_against_it_every_gate_is_asked_in_its_order() -> None:
 
 
 REFUSALS = {
-    "known": (ARRIVAL, replace(STANDING, seen=True), RULES),
+    "known": (ARRIVAL, replace(STANDING, seen="msg_1"), RULES),
     "enabled": (ARRIVAL, STANDING, replace(RULES, disabled=True)),
     "allow-list": (ARRIVAL, STANDING, replace(RULES, allow_from=())),
     "opt-out": (ARRIVAL, replace(STANDING, opted_out=True), RULES),

@@ -12,20 +12,19 @@ class VoiceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    way: Literal["stream", "relay", "gather", "realtime"] = Field(
+    way: Literal["stream", "relay", "gather"] = Field(
         default="relay",
-        description="stream: our own ears and voice; relay: Twilio's, by ConversationRelay; gather: turn by turn;"
-        " realtime: speech to speech by the OpenAI Realtime API.",
+        description="stream: our own ears and voice; relay: Twilio's, by ConversationRelay; gather: turn by turn.",
     )
     language: str = Field(default="en-US", max_length=20, description="BCP 47 tag; `multi` where the vendors can.")
     stt: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
-        default=(), description="Transcribers in the order in which they are tried (stream); none: those of the settings."
+        default=(),
+        description="Transcribers in the order in which they are tried (stream); none: those of the settings.",
     )
     tts: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
         default=(), description="Voices' vendors in the order in which they are tried (stream); none: as above."
     )
     voice: str = Field(default="", max_length=120, description="The vendor's name of the voice; empty: its usual one.")
-    realtime_model: str = Field(default="gpt-realtime", max_length=80, description="Model of the realtime way.")
     greeting: str = Field(default="", max_length=500, description="The first words of a call.")
     patience: float = Field(
         default=1.0, ge=0.3, le=3.0, allow_inf_nan=False, description="Stretches the pauses that end a caller's turn."

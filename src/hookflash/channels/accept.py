@@ -18,11 +18,12 @@ from hookflash.twilio.messaging import InboundMessage
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a delivery: `message_id` is None for a duplicate; `state` as stored; the verdicts in order."""
+    """What became of a delivery: `message_id` is None for a duplicate (of `duplicate_of`); `state` as stored; the verdicts in order."""
 
     message_id: str | None
     state: str
     verdicts: Decided
+    duplicate_of: str | None = None
 
 
 Judge = Callable[[Integration, Standing], tuple[Arrival, Taken | None, Decided]]
@@ -50,14 +51,18 @@ class Acceptor:
     async def accept(self, integration: Integration, arrival: Arrival) -> Accepted:
         """Claim, judge and store one arrival; no outside call. Raises Unavailable when the database is away."""
 
+        have: str | None = None
+
         def judge(integration: Integration, standing: Standing) -> tuple[Arrival, Taken | None, Decided]:
+            nonlocal have
+            have = standing.seen
             judged = self._with_keyword(integration, arrival, standing)
             rules = integration.rules(standing.language or "en")
             verdicts = decide(GATES, judged, standing, rules, self._clock.now())
             return judged, None if standing.seen else _taken(integration, verdicts), verdicts
 
         message_id, taken, verdicts = await self._store.take_in(integration, arrival, judge)
-        return Accepted(message_id, taken.state if taken and message_id else "duplicate", verdicts)
+        return Accepted(message_id, taken.state if taken and message_id else "duplicate", verdicts, have)
 
     @staticmethod
     def _with_keyword(integration: Integration, arrival: Arrival, standing: Standing) -> Arrival:

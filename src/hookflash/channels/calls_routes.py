@@ -46,7 +46,7 @@ class Call(BaseModel):
     contact_id: str
     session_id: str | None
     direction: str
-    way: str = Field(description="stream, relay, gather or realtime.")
+    way: str = Field(description="stream, relay or gather.")
     address: str
     sender: str
     state: str = Field(description="queued, admitted, live, ended or refused.")

@@ -10,7 +10,7 @@ from hookflash.base.errors import HookflashError
 from hookflash.base.secret import Secret
 from hookflash.channels.integration import Integration
 from hookflash.channels.setup import Addresses, AtNumber, AtService, ByHand, Nowhere, Place, addresses
-from hookflash.twilio.resources import AccountInfo
+from hookflash.twilio.resources import AccountInfo, PhoneNumber
 from hookflash.twilio.signature import sign
 
 NONCE_HEADER = "X-Hookflash-Nonce"
@@ -196,6 +196,32 @@ def check_place(integration: Integration, place: Place, ours: Addresses) -> list
                 _url(fallback, where, service.fallback_url, service.fallback_method, ours.fallback, fixable=fixable),
                 _status(f"status callback of {integration.name}", where, service.status_callback, ours.status),
             ]
+
+
+def check_calls(integration: Integration, number: PhoneNumber, ours: Addresses) -> list[Finding]:
+    """Where the number's calls go. Somebody else's address is theirs: a number may take texts here and calls elsewhere."""
+    calls, who = f"calls of {integration.name}", f"number {number.phone_number}"
+    set_it = f"set it to {ours.calls}"
+    fixes = f"{set_it}: hookflash doctor --fix"
+    if not number.voice_url or "//demo.twilio.com/" in number.voice_url:
+        return [Finding(calls, State.WARN, f"Nobody answers calls of the {who}.", fixes, fixable=True)]
+    if number.voice_url != ours.calls:
+        found = f"Calls of the {who} go to {number.voice_url}."
+        return [warn(calls, found, f"if the assistant is to answer them, {set_it} in Twilio's console")]
+    if number.voice_method not in (None, "POST"):
+        return [
+            Finding(calls, State.FAIL, f"The {who} uses {number.voice_method}; POST is needed.", fixes, fixable=True)
+        ]
+    found = [ok(calls, f"the {who} has {number.voice_url}")]
+    for link, have, want, without in (
+        ("fallback", number.voice_fallback_url, ours.calls_fallback, "the caller hears Twilio's error when we fail"),
+        ("status callback", number.status_callback, ours.calls_status, "we do not learn how long calls were"),
+    ):
+        if have != want:
+            told = f"The {who} has {have or 'none'} for calls: {without}."
+            mend = f"set it to {want}: hookflash doctor --fix"
+            found.append(Finding(f"call {link} of {integration.name}", State.WARN, told, mend, fixable=True))
+    return found
 
 
 def _url(link: str, where: str, have: str | None, method: str | None, want: str, *, fixable: bool) -> Finding:

@@ -17,11 +17,17 @@ class Inline:
         self._take = take
         self._waiting: dict[str, anyio.Event] = {}
 
-    async def ready(self, message_id: str) -> None:
-        """Until the answer of this message is committed (the caller limits the time)."""
+    async def answer(self, integration: Integration, message_id: str, seconds: float) -> list[Leaving]:
+        """The answer's messages, now marked as posted by this response; none when it is not ready within `seconds`."""
+        # Listened for before it is looked for: an answer that is committed in between is not missed.
         event = self._waiting.setdefault(message_id, anyio.Event())
         try:
-            await event.wait()
+            rows = await self._take(integration, message_id)
+            if not rows:
+                with anyio.move_on_after(seconds):
+                    await event.wait()
+                rows = await self._take(integration, message_id)
+            return rows
         finally:
             self._waiting.pop(message_id, None)
 
@@ -31,7 +37,3 @@ class Inline:
             event = self._waiting.get(message_id)
             if event is not None:
                 event.set()
-
-    async def take(self, integration: Integration, message_id: str) -> list[Leaving]:
-        """The answer's messages, now marked as posted by this response; none when it is not ready or not ours any more."""
-        return await self._take(integration, message_id)

@@ -68,7 +68,8 @@ class Desk:
         )
 
     async def claim(self, most: int) -> list[Held]:
-        async with self.db.at_once(None) as conn:
+        # After a crash that undid it nobody lives who could act on it: the presence numbers are gone too.
+        async with self.db.at_once(None, durable=False) as conn:
             held = await lane_store.claim(conn, self.worker(), LEASE, most)
         if held:
             self.point("after_claim")
@@ -79,8 +80,11 @@ class Desk:
             return await lane_store.next_due(conn)
 
     async def load(self, held: Held) -> Work:
-        async with self.db.pipelined(held.account_id) as conn:
-            work = await lane_store.load(conn, held)
+        async with self.db.at_once(held.account_id) as conn:
+            work, orphans = await lane_store.load(conn, held)
+        if orphans:
+            async with self.db.at_once(held.account_id) as conn:
+                await lane_store.fail(conn, orphans, "the assistant was deleted", self.clock.now())
         for integration_id, stamp in work.stamps.items():
             self.integrations.seen(integration_id, stamp, self.clock.monotonic())
         return work
@@ -103,7 +107,7 @@ class Desk:
         return row and replace(row, marked=marked)
 
     async def release(self, held: Held, due_in: float | None, *, failed: bool = False) -> None:
-        async with self.db.at_once(held.account_id) as conn:
+        async with self.db.at_once(held.account_id, durable=False) as conn:
             await lane_store.release(conn, held, due_in, failed=failed)
 
     async def give_up(self, held: Held, unanswered: Unanswered, why: str) -> None:
@@ -123,7 +127,8 @@ class Desk:
             return await outbox_store.mark_posting(conn, held, row, scope, self.clock.now())
 
     async def posted(self, row: Leaving, outcome: Accepted) -> None:
-        async with self.db.at_once(row.account_id) as conn:
+        # A crash that undid it would leave the send unclear, to be settled.
+        async with self.db.at_once(row.account_id, durable=False) as conn:
             await outbox_store.posted(conn, row, outcome, self.clock.now())
 
     async def refused(self, row: Leaving, outcome: Refused, scope: str) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated
 
-import anyio
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import Counter, Histogram
@@ -133,10 +132,11 @@ async def inbound(integration_id: str, request: Request, here: Here) -> Response
     ACCEPTED.labels(accepted.state).inc()
     budget = integration.settings.inline_budget_ms / 1000
     replies: list[tuple[str, str | None]] = []
-    if budget > 0 and accepted.message_id is not None and accepted.state == "unanswered":
-        with anyio.move_on_after(budget - (here.clock.monotonic() - started)):
-            await here.inline.ready(accepted.message_id)
-        rows = await here.inline.take(integration, accepted.message_id)
+    # Of a delivery that comes twice the later response is the one that Twilio still listens to.
+    waits_for = accepted.message_id if accepted.state == "unanswered" else accepted.duplicate_of
+    if budget > 0 and waits_for is not None:
+        left = budget - (here.clock.monotonic() - started)
+        rows = await here.inline.answer(integration, waits_for, left)
         base = here.public_url or here.url_of(request).partition("/twilio/")[0]
         replies = [(row.body, status_callback(base, row)) for row in rows]
     ACKNOWLEDGED.observe(here.clock.monotonic() - started)

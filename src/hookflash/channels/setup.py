@@ -19,12 +19,23 @@ class Addresses:
     messages: str
     fallback: str
     status: str
+    calls: str
+    calls_fallback: str
+    calls_status: str
 
 
 def addresses(public_url: str, integration_id: str) -> Addresses:
     """Our addresses below the public one."""
     base = f"{public_url.rstrip('/')}/twilio/{integration_id}"
-    return Addresses(f"{base}/messages{OVERRIDES}", f"{base}/fallback", f"{base}/status")
+    voice = f"{base}/voice"
+    return Addresses(
+        f"{base}/messages{OVERRIDES}",
+        f"{base}/fallback",
+        f"{base}/status",
+        voice,
+        f"{voice}/fallback",
+        f"{voice}/status",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +140,15 @@ async def point_at_us(account: Account, place: Place, ours: Addresses) -> str:
                 f"The webhook of {sender} is set in Twilio's console.",
                 hint=f"Messaging, Senders, WhatsApp senders: {ours.messages}, fallback {ours.fallback}",
             )
+
+
+async def number_of_calls(account: Account, integration: Integration) -> PhoneNumber | None:
+    """The number whose calls the integration may take: calls come to numbers, never to a service or to WhatsApp."""
+    return await account.find_number(integration.sender) if integration.sender.startswith("+") else None
+
+
+async def point_calls_at_us(account: Account, number: PhoneNumber, ours: Addresses) -> None:
+    """Have the number's calls come to us, and their ends be told to us."""
+    await account.update_number(
+        number.sid, voice_url=ours.calls, voice_fallback_url=ours.calls_fallback, status_callback=ours.calls_status
+    )

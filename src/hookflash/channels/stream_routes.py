@@ -13,7 +13,7 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from hookflash.base.clock import Clock
-from hookflash.base.errors import Forbidden
+from hookflash.base.errors import Forbidden, Misconfigured
 from hookflash.base.tasks import bare_error
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
@@ -23,7 +23,7 @@ from hookflash.conversation.segment import Segment
 from hookflash.rest.socket import receive, take_over
 from hookflash.speech.events import EndCall, Heard, Marked, Measured, Pressed, TransferTo
 from hookflash.speech.jitter import JitterBuffer
-from hookflash.speech.run_call import CallShell, Devices, Phrases, Say
+from hookflash.speech.run_call import FAILED, CallShell, Devices, Phrases, Say
 from hookflash.speech.stt import Stt
 from hookflash.speech.tts import Tts
 from hookflash.speech.vad import Ear, GatedScorer, VadBatcher
@@ -112,7 +112,14 @@ class StreamSession:
             return
         assert self._talk is not None
         talk = self._talk
-        shell = self._shell = self._hearing = CallShell(self._devices(talk))
+        try:
+            devices = self._devices(talk)
+        except Misconfigured as error:
+            log.warning("stream cannot be heard or answered", integration=self._integration.id, reason=error.message)
+            await self._switchboard.end(talk, f"{FAILED}{error.message}")
+            await self._close_socket()
+            return
+        shell = self._shell = self._hearing = CallShell(devices)
         ear = self._ear = (await self._sound.vad()).join(shell.score)
         try:
             with bare_error():

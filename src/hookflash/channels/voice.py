@@ -130,8 +130,6 @@ def answer(integration: Integration, voice: VoiceConfig, phrases: Phrases, base:
     match voice.way:
         case "stream":
             return twiml.response(twiml.connect_stream(f"{socket}/media", after, {"token": token}))
-        case "realtime":
-            return twiml.response(twiml.connect_stream(f"{socket}/realtime", after, {"token": token}))
         case "relay":
             attributes: dict[str, str | bool | None] = {
                 "language": voice.language,

@@ -9,6 +9,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from hookflash.base.clock import Clock
 from hookflash.base.errors import Forbidden, HookflashError
 from hookflash.base.phone import Address, Kind
 from hookflash.base.tasks import bare_error
@@ -20,6 +21,7 @@ from hookflash.channels.text import account_of
 from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard, Talk
 from hookflash.conversation.call import CallArrival
 from hookflash.conversation.segment import Segment
+from hookflash.speech.run_call import FAILED
 from hookflash.twilio import relay as wire
 from hookflash.twilio import twiml as messages
 from hookflash.twilio import voice_twiml as twiml
@@ -43,6 +45,14 @@ class Voices:
     twilio: TwilioClient
     draining: bool = False
     live: int = 0
+
+    async def drain(self, clock: Clock, seconds: float) -> int:
+        """Take no new call, and let those that are live end; how many there still are after so many seconds."""
+        self.draining = True
+        until = clock.monotonic() + seconds
+        while self.live and clock.monotonic() < until:
+            await clock.sleep(0.1)
+        return self.live
 
     async def record(self, integration: Integration, call_sid: str, base: str) -> None:
         """Have Twilio record a call that is live, if the assistant wants it; that it cannot does not cost us the call."""
@@ -122,6 +132,14 @@ def _phrases(integration: Integration) -> door.Phrases:
     return door.Phrases(integration, integration.assistant.voice.language.partition("-")[0])
 
 
+@router.post("/{integration_id}/voice/fallback")
+async def fallback(integration_id: str, request: Request, here: Here) -> Response:
+    """An address of ours has failed in a call: better our words than Twilio's, and texts still reach us."""
+    integration, _ = await here.webhooks.admit(request, integration_id)
+    spoken = twiml.say(_phrases(integration)["failed"], language=integration.assistant.voice.language)
+    return _twiml(twiml.response(spoken, twiml.hang_up()))
+
+
 @router.post("/{integration_id}/voice/after")
 async def after(integration_id: str, request: Request, here: Here) -> Response:
     """The socket of a call is closed: a person takes over, the call ends, or a socket that broke is opened again."""
@@ -133,10 +151,12 @@ async def after(integration_id: str, request: Request, here: Here) -> Response:
     how = await here.switchboard.how_it_ended(integration.account_id, call_sid)
     if _one(form, "HandoffData") or (how and how.why == TRANSFERRED):
         return _twiml(transfer(integration, talk, here.base(request)))
+    phrases = _phrases(integration)
+    if how and how.why and how.why.startswith(FAILED):
+        return _twiml(twiml.response(twiml.say(phrases["failed"], language=talk.voice.language), twiml.hang_up()))
     over = _one(form, "CallStatus") in ("completed", "canceled") or _one(form, "SessionStatus") == "completed"
     if over or how is None or how.why is not None:
         return _twiml(twiml.response(twiml.hang_up()))
-    phrases = _phrases(integration)
     if how.lost > RECONNECTS:
         spoken = twiml.say(phrases["goodbye_call"], language=talk.voice.language)
         return _twiml(twiml.response(spoken, twiml.hang_up()))

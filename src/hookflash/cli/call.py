@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+import anyio
 import typer
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant.voice import VoiceConfig
-from hookflash.base.clock import SystemClock
+from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import Conflict, Invalid, NotFound
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.integration import Integration
@@ -113,10 +114,15 @@ def call(
 
 
 async def _ring(
-    settings: Settings, to: str, integration: str | None, purpose: str, account: str | None
+    settings: Settings,
+    to: str,
+    integration: str | None,
+    purpose: str,
+    account: str | None,
+    clock: Clock | None = None,
 ) -> tuple[CallRow, list[Taken]]:
     number = Address.parse(to, Kind.VOICE)
-    async with open_core(settings) as core:
+    async with open_core(settings, clock=clock) as core:
         account_id = await account_meant(core, account)
         ours = await _integration_meant(core, account_id, integration)
         call_id = await core.outbound().call(ours, number, purpose)
@@ -156,7 +162,8 @@ def _outcome(row: CallRow, turns: Sequence[Taken]) -> None:
         screen.out().print(f"  [them]them[/]  {turn.said}\n    [us]us[/]  {turn.answered}")
     grid = screen.pairs()
     grid.add_row("State", str(row.measures.get("status", row.state)) + (f"  [faint]({row.why})[/]" if row.why else ""))
-    grid.add_row("Answered by", row.answered_by or "nobody has said")
+    if row.answered_by:
+        grid.add_row("Answered by", row.answered_by)
     grid.add_row("Duration", f"{row.measures.get('seconds', 0)} s")
     grid.add_row("Cost", screen.money(sum(row.parts.values())))
     screen.indented(grid)
@@ -178,7 +185,7 @@ async def _demo(wanted: Wanted, out: Path) -> bool:
     if not stream and len(wanted.words) < len(wanted.sounds):
         raise Conflict(
             "Nothing on this machine can tell what is said in the WAV file.",
-            hint="apt-get install espeak-ng and pip install 'hookflash[local-speech]'; or add --say with its words",
+            hint="apt-get install espeak-ng and pip install 'hookflash[pocketsphinx]'; or add --say with its words",
         )
     console.print("\n[bold]Hookflash[/] [faint]· a call in, a spoken answer out[/]\n")
     with for_now() as directory:
@@ -195,7 +202,7 @@ async def _demo(wanted: Wanted, out: Path) -> bool:
     console.print()
     screen.done(f"{summed_up(lines)}. Everything is stopped and removed.")
     if stream:
-        out.write_bytes(record.wav())
+        await anyio.Path(out).write_bytes(record.wav())
         screen.next_step(f"listen to it, the caller on the left: {out}")
     asked = len(wanted.sounds) or len(wanted.words) or len(QUESTIONS)
     return len(turns) >= asked and all(turn.kind != "failed" for turn in turns)
@@ -206,7 +213,7 @@ def _way(stream: bool) -> str:
         return "Media Streams: sound both ways, silero hears the voice, pocketsphinx the words, espeak-ng speaks."
     return (
         "ConversationRelay: words both ways. To hear it speak: apt-get install espeak-ng (or brew install espeak-ng),"
-        " pip install pocketsphinx."
+        " pip install 'hookflash[pocketsphinx]'."
     )
 
 

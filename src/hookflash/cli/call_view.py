@@ -22,7 +22,6 @@ MEASURES = {
     "final_words": "words",
     "first_text": "first token",
     "first_sound": "first sound sent",
-    "first_played": "heard",
 }
 
 
@@ -79,7 +78,9 @@ def timeline(record: CallRecord, turns: Sequence[Taken], greeting: str) -> list[
         if answers:
             start = answers[0][0]
             cut = bool(turn.record.get("interrupted"))
-            lines.append(Line(start, answers[-1][1], True, turn.answered, start - ended, cut, turn))
+            measured = turn.record.get("measures", {}).get("first_played")
+            waited = start - ended if measured is None else measured
+            lines.append(Line(start, answers[-1][1], True, turn.answered, waited, cut, turn))
     return sorted(lines, key=lambda line: line.at)
 
 
@@ -106,7 +107,7 @@ def remarks(line: Line) -> list[str]:
         return []
     out = []
     if line.waited is not None:
-        out.append(f"{milliseconds(line.waited * 1000)} after the caller stopped{_stages(turn.record)}")
+        out.append(f"{milliseconds(line.waited * 1000)} after the caller's last word{_stages(turn.record)}")
     cited = list(dict.fromkeys(s["title"] for s in turn.record.get("sources", []) if s["cited"]))
     if cited:
         out.append(f"from {', '.join(cited)}")

@@ -1,8 +1,9 @@
 """`hookflash doctor`: each link between Twilio and the answer, proven in its order."""
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -13,11 +14,13 @@ from rich.text import Text
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant.model import ChatMessage, ModelRequest, nowhere
+from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.errors import HookflashError, Misconfigured
 from hookflash.channels.check import (
     Finding,
     State,
     check_account,
+    check_calls,
     check_place,
     check_public,
     check_signature,
@@ -27,7 +30,7 @@ from hookflash.channels.check import (
     warn,
 )
 from hookflash.channels.integration import Integration
-from hookflash.channels.setup import addresses, find_place, point_at_us
+from hookflash.channels.setup import addresses, find_place, number_of_calls, point_at_us, point_calls_at_us
 from hookflash.channels.text import account_of
 from hookflash.cli import screen
 from hookflash.cli.knock import Knock
@@ -36,19 +39,22 @@ from hookflash.db.migrate import Ahead, Behind, Current
 from hookflash.db.migrate import state as schema_state
 from hookflash.knowledge.passage import Passage
 from hookflash.settings import Settings
+from hookflash.speech.stt import Transcript
 from hookflash.wiring import Core, database_url, open_core
 from hookflash.workspace import store as workspace
 
 app = typer.Typer(add_completion=False)
 
 _MODEL_SECONDS = 30.0
+_SPEECH_SECONDS = 10.0
 _MARKS = {State.OK: ("✓", "good"), State.WARN: ("!", "doubtful"), State.FAIL: ("✗", "bad")}
 
 
 @app.command(epilog="Example: hookflash doctor --fix")
 def doctor(
     fix: Annotated[
-        bool, typer.Option("--fix", help="Set at Twilio what can be set: webhook, fallback, status.")
+        bool,
+        typer.Option("--fix", help="Set at Twilio what can be set: webhooks of texts and calls, fallbacks, status."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -169,14 +175,22 @@ async def _answers(core: Core) -> AsyncIterator[Finding]:
     else:
         yield ok("embedder", f"{embedder.name} gives {vectors.shape[1]} numbers")
     models, passages = set(core.settings.model_names), 0
+    spoken: dict[VoiceConfig, str] = {}
     for account_id in await workspace.accounts(core.db):
         async with core.db.tenant(account_id) as conn:
             for assistant in (await assistants.page(conn, 100, None)).items:
                 models |= set(assistant.config.models)
+                if assistant.config.voice.way == "stream":
+                    spoken.setdefault(assistant.config.voice, assistant.name)
             scope = await core.knowledge.scope(account_id, ())
             passages += sum(chunks for *_, chunks in scope.sources)
     for model in sorted(models):
         yield await _model(core, model)
+    for voice, name in spoken.items():
+        for stt in voice.stt or core.settings.stt_names or ("",):
+            yield await _proven(f"transcriber of {name}", stt, partial(_hears, core, voice, stt))
+        for tts in voice.tts or core.settings.tts_names or ("",):
+            yield await _proven(f"voice of {name}", tts, partial(_speaks, core, voice, tts))
     if passages:
         yield ok("knowledge", f"{passages} passages")
     else:
@@ -205,6 +219,35 @@ async def _model(core: Core, name: str) -> Finding:
         vendor = name.partition(":")[0].upper()
         return failed(link, error, f"check {vendor}_API_KEY and the model's name")
     return ok(link, "it answers")
+
+
+async def _proven(link: str, vendor: str, prove: Callable[[], Awaitable[None]]) -> Finding:
+    """Whether a way to a speech vendor opens."""
+    try:
+        with anyio.fail_after(_SPEECH_SECONDS):
+            await prove()
+    except TimeoutError:
+        return fail(link, f"{vendor} has not answered within {_SPEECH_SECONDS:.0f} s.", "check the network")
+    except HookflashError as error:
+        return failed(
+            link, error, f"check the key of {vendor.partition(':')[0]}, and its name in the assistant's voice"
+        )
+    return ok(link, f"{vendor} answers")
+
+
+async def _hears(core: Core, voice: VoiceConfig, name: str) -> None:
+    async def heard(words: Transcript) -> None:
+        """Nothing is said."""
+
+    ears = core.studio.ears((name,) if name else ())
+    async with ears.stream(heard, encoding="mulaw", sample_rate=8000, language=voice.language, hints=voice.hints):
+        pass
+
+
+async def _speaks(core: Core, voice: VoiceConfig, name: str) -> None:
+    mouth = core.studio.mouth((name,) if name else ())
+    async with mouth.voice(voice=voice.voice or None, encoding="mulaw", sample_rate=8000, language=voice.language):
+        pass
 
 
 async def _integrations(core: Core) -> tuple[list[Integration], Finding]:
@@ -254,6 +297,7 @@ async def _at_twilio(
             yield check_account(await account.info())
             proven.add(integration.credentials.account_sid)
         places = await find_place(account, integration)
+        number = await number_of_calls(account, integration)
     except HookflashError as error:
         yield failed("Twilio account", error, "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
         return
@@ -268,6 +312,16 @@ async def _at_twilio(
                 yield failed(finding.link, error, "set it in Twilio's console")
             else:
                 yield ok(finding.link, f"mended: set at the {where}")
+    for finding in check_calls(integration, number, ours) if number else ():
+        if not (fix and finding.fixable):
+            yield finding
+            continue
+        try:
+            await point_calls_at_us(account, number, ours)
+        except HookflashError as error:
+            yield failed(finding.link, error, "set it in Twilio's console")
+        else:
+            yield ok(finding.link, f"mended: set at the number {number.phone_number}")
     if integration.stopped_code is not None:
         yield fail(
             f"sender of {integration.name}",

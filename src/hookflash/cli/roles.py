@@ -16,6 +16,7 @@ import uvicorn
 from hookflash.asgi import create_app
 from hookflash.base.errors import Misconfigured
 from hookflash.base.tasks import bare_error
+from hookflash.channels.voice_routes import Voices
 from hookflash.rest.socket import MAX_MESSAGE, Socket
 from hookflash.wiring import Core
 from hookflash.worker import DRAIN_SECONDS, WorkerRole
@@ -56,10 +57,16 @@ def port_of(host: str, port: int, mend: str) -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
-    """The web role while the block runs; at its end it takes no new requests and finishes those in hand."""
+async def web(core: Core, listener: socket.socket, *, drain: float | None = None) -> AsyncIterator[None]:
+    """The web role while the block runs; at its end it finishes the requests in hand.
+
+    Before that it takes no new calls, and lets those that are live go on for `drain` seconds (None: as is set).
+    """
+    app = create_app(core)
+    voices: Voices = app.state.voices
+    patience = core.settings.call_drain_seconds if drain is None else drain
     config = uvicorn.Config(
-        create_app(core),
+        app,
         http="httptools" if find_spec("httptools") else "h11",
         ws=Socket,
         ws_max_size=MAX_MESSAGE,
@@ -93,8 +100,11 @@ async def web(core: Core, listener: socket.socket) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                server.should_exit = True
                 with anyio.CancelScope(shield=True):
+                    cut_off = await voices.drain(core.clock, patience)
+                    if cut_off:
+                        log.warning("live calls are cut off", calls=cut_off, waited_seconds=patience)
+                    server.should_exit = True
                     await ended.wait()
 
 

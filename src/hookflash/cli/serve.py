@@ -37,8 +37,9 @@ def serve(
 ) -> None:
     """Run the web role, the worker role, or both, until SIGTERM or Ctrl-C.
 
-    Any number of processes may run the same role. At SIGTERM the web role takes no new requests, the worker finishes the
-    conversations it has in hand, and all of it ends within 25 seconds.
+    Any number of processes may run the same role. At SIGTERM no new call is taken, and live ones go on for as long as
+    HOOKFLASH_CALL_DRAIN_SECONDS allows; then the web role takes no new requests, the worker finishes the conversations it has
+    in hand, and all of it ends within 25 seconds.
     """
     settings = read_settings(chatty=True)
     given = {"host": host, "port": port}

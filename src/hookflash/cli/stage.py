@@ -71,7 +71,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         base = f"{settings.public_url}/twilio/{shop.integration.id}"
         take_in(emulator, base)
         await stack.enter_async_context(worker(core, drain=5.0))
-        await stack.enter_async_context(web(core, listener))
+        await stack.enter_async_context(web(core, listener, drain=5.0))
         yield Stage(core, emulator, shop)
 
 
@@ -82,5 +82,6 @@ def take_in(emulator: Emulator, base: str) -> None:
         sms_url=f"{base}/messages#rc=5&rp=all",
         sms_fallback_url=f"{base}/fallback",
         voice_url=f"{base}/voice",
+        voice_fallback_url=f"{base}/voice/fallback",
         status_callback=f"{base}/voice/status",
     )

@@ -112,7 +112,7 @@ async def everything(settings: Settings, emulator_port: int = 0) -> AsyncIterato
         base = f"{running.web}/twilio/{shop.integration.id}"
         take_in(emulator, base)
         await stack.enter_async_context(worker(core, drain=5.0))
-        await stack.enter_async_context(web(core, listener))
+        await stack.enter_async_context(web(core, listener, drain=5.0))
         running.write(settings.data_dir)
         stack.callback(Running.forget, settings.data_dir)
         yield Up(core, emulator, shop, running, new_key)

@@ -45,7 +45,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known when a message arrives. Money in micro-dollars, spent today (UTC).
+    """What is known when a message arrives. Money in micro-dollars, spent today (UTC). `seen`: our id of this very message.
 
     `stamp`: when the integration, or its assistant, was last changed.
     """
@@ -58,7 +58,7 @@ class Standing:
     spent_contact: int
     spent_account: int
     recent: tuple[Past, ...]
-    seen: bool
+    seen: str | None
     session_id: str | None
     stamp: datetime | None = None
 

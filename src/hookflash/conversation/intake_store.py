@@ -23,49 +23,48 @@ async def standing(
     Messages of the last minute are counted up to `rate`.
     """
     day = now.date()
-    async with conn.pipeline():
-        upserted = await conn.execute(
-            "insert into contact_addresses as a (account_id, address, contact_id) values (%s, %s, %s)"
-            " on conflict (account_id, address) do update set unreachable_code = null returning contact_id",
-            (arrival.account_id, str(arrival.address), new_id("cont")),
-        )
-        known = await conn.execute(
-            """
-            select c.language,
-              coalesce((select o.opted_out from opt_outs o where o.address = %(address)s and o.sender = %(scope)s), false)
-                as opted_out,
-              exists (select from tickets t where t.contact_id = a.contact_id and t.state = 'claimed') as human,
-              exists (select from messages m where m.account_id = %(account)s and m.sid = %(sid)s) as seen,
-              coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
-                          and s.address = %(address)s), 0) as spent_contact,
-              coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
-                          and s.address = ''), 0) as spent_account,
-              (select s.id from sessions s, integrations i
-                where i.id = %(integration)s and s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
-                  and s.last_at > %(now)s - make_interval(secs => %(session)s)
-                order by s.last_at desc limit 1) as session_id,
-              (select greatest(i.updated_at, t.updated_at) from integrations i join assistants t on t.id = i.assistant_id
-                where i.id = %(integration)s) as stamp,
-              (select count(*) from (select m.at from messages m where m.contact_id = a.contact_id and m.direction = 'in'
-                 order by m.seq desc limit %(rate)s) r where r.at > %(now)s - interval '1 minute') as in_last_minute,
-              array(select jsonb_build_array(r.direction, left(r.body, 200), extract(epoch from (%(now)s - r.at)))
-                    from (select m.direction, m.body, m.at from messages m where m.contact_id = a.contact_id
-                          order by m.seq desc limit 24) r) as recent
-            from contact_addresses a left join contacts c on c.id = a.contact_id
-            where a.account_id = %(account)s and a.address = %(address)s
-            """,
-            {
-                "account": arrival.account_id,
-                "address": str(arrival.address),
-                "scope": scope,
-                "sid": arrival.sid,
-                "day": day,
-                "now": now,
-                "integration": arrival.integration_id,
-                "session": session_ms / 1000,
-                "rate": rate,
-            },
-        )
+    upserted = await conn.execute(
+        "insert into contact_addresses as a (account_id, address, contact_id) values (%s, %s, %s)"
+        " on conflict (account_id, address) do update set unreachable_code = null returning contact_id",
+        (arrival.account_id, str(arrival.address), new_id("cont")),
+    )
+    known = await conn.execute(
+        """
+        select c.language,
+          coalesce((select o.opted_out from opt_outs o where o.address = %(address)s and o.sender = %(scope)s), false)
+            as opted_out,
+          exists (select from tickets t where t.contact_id = a.contact_id and t.state = 'claimed') as human,
+          (select m.id from messages m where m.account_id = %(account)s and m.sid = %(sid)s) as seen,
+          coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
+                      and s.address = %(address)s), 0) as spent_contact,
+          coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
+                      and s.address = ''), 0) as spent_account,
+          (select s.id from sessions s, integrations i
+            where i.id = %(integration)s and s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
+              and s.last_at > %(now)s - make_interval(secs => %(session)s)
+            order by s.last_at desc limit 1) as session_id,
+          (select greatest(i.updated_at, t.updated_at) from integrations i join assistants t on t.id = i.assistant_id
+            where i.id = %(integration)s) as stamp,
+          (select count(*) from (select m.at from messages m where m.contact_id = a.contact_id and m.direction = 'in'
+             order by m.seq desc limit %(rate)s) r where r.at > %(now)s - interval '1 minute') as in_last_minute,
+          array(select jsonb_build_array(r.direction, left(r.body, 200), extract(epoch from (%(now)s - r.at)))
+                from (select m.direction, m.body, m.at from messages m where m.contact_id = a.contact_id
+                      order by m.seq desc limit 24) r) as recent
+        from contact_addresses a left join contacts c on c.id = a.contact_id
+        where a.account_id = %(account)s and a.address = %(address)s
+        """,
+        {
+            "account": arrival.account_id,
+            "address": str(arrival.address),
+            "scope": scope,
+            "sid": arrival.sid,
+            "day": day,
+            "now": now,
+            "integration": arrival.integration_id,
+            "session": session_ms / 1000,
+            "rate": rate,
+        },
+    )
     made = await upserted.fetchone()
     row = await known.fetchone()
     if made is None or row is None:  # pragma: no cover

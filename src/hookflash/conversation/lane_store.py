@@ -42,46 +42,53 @@ async def next_due(conn: Connection) -> float | None:
     return row["seconds"] if row else None
 
 
-async def load(conn: Connection, held: Held) -> Work:
-    """Everything that a lane's holder needs to see."""
-    async with conn.pipeline():
-        going = await conn.execute(
-            f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.posted_at)::float8 as posted_age,"  # noqa: S608
-            " extract(epoch from m.not_before - clock_timestamp())::float8 as waits"
-            " from messages m where m.contact_id = %s and m.direction = 'out' and m.state in ('waiting', 'posting')"
-            " order by m.seq limit 50",
-            (held.contact_id,),
-        )
-        said = await conn.execute(
-            f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.created_at)::float8 as age from messages m"  # noqa: S608
-            " where m.contact_id = %s and m.direction = 'in' and m.state = 'unanswered' order by m.at, m.seq limit 50",
-            (held.contact_id,),
-        )
-        person = await conn.execute(
-            "select c.id, c.name, c.language, c.traits, l.failures from contacts c"
-            " left join lanes l on l.contact_id = c.id where c.id = %s",
-            (held.contact_id,),
-        )
-        # Whichever of them is meant: as a rule there is one.
-        windows = await conn.execute(
-            "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, r.config, array("
-            "   select jsonb_build_array(t.said, t.answered, coalesce(t.record -> 'sources', '[]')) from turns t"
-            "   where t.session_id = s.id order by t.at desc limit %s) as past"
-            " from sessions s join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision"
-            " where s.id in (select m.session_id from messages m"
-            "   where m.contact_id = %s and m.direction = 'in' and m.state = 'unanswered')",
-            (HISTORY, held.contact_id),
-        )
+async def load(conn: Connection, held: Held) -> tuple[Work, list[str]]:
+    """Everything that a lane's holder needs to see, and the messages that nobody can answer: see `fail`.
+
+    A session goes with its assistant, and its messages are then nobody's.
+    """
+    going = await conn.execute(
+        f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.posted_at)::float8 as posted_age,"  # noqa: S608
+        " extract(epoch from m.not_before - clock_timestamp())::float8 as waits"
+        " from messages m where m.contact_id = %s and m.direction = 'out' and m.state in ('waiting', 'posting')"
+        " order by m.seq limit 50",
+        (held.contact_id,),
+    )
+    said = await conn.execute(
+        f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.created_at)::float8 as age from messages m"  # noqa: S608
+        " where m.contact_id = %s and m.direction = 'in' and m.state = 'unanswered' order by m.at, m.seq limit 50",
+        (held.contact_id,),
+    )
+    person = await conn.execute(
+        "select c.id, c.name, c.language, c.traits, l.failures from contacts c"
+        " left join lanes l on l.contact_id = c.id where c.id = %s",
+        (held.contact_id,),
+    )
+    # Whichever of them is meant: as a rule there is one.
+    windows = await conn.execute(
+        "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, r.config, array("
+        "   select jsonb_build_array(t.said, t.answered, coalesce(t.record -> 'sources', '[]')) from turns t"
+        "   where t.session_id = s.id order by t.at desc limit %s) as past"
+        " from sessions s join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision"
+        " where s.id in (select m.session_id from messages m"
+        "   where m.contact_id = %s and m.direction = 'in' and m.state = 'unanswered')",
+        (HISTORY, held.contact_id),
+    )
     said_rows = await said.fetchall()
     going_rows = await going.fetchall()
     who = await person.fetchone()
     unanswered: Unanswered | None = None
+    orphans: list[str] = []
     if said_rows and who:
         contact = Contact(who["id"], who["name"], who["language"], who["traits"])
         group = [r for r in said_rows if r["integration_id"] == said_rows[0]["integration_id"]]
         sessions = {r["id"]: r for r in await windows.fetchall()}
-        unanswered = await _unanswered(conn, contact, group, sessions.get(group[-1]["session_id"]))
-    return Work(
+        session = sessions.get(group[-1]["session_id"])
+        if session is None:
+            orphans = [r["id"] for r in group]
+        else:
+            unanswered = _unanswered(contact, group, session)
+    work = Work(
         contact_id=held.contact_id,
         leaving=tuple(leaving(r) for r in going_rows),
         unanswered=unanswered,
@@ -89,19 +96,18 @@ async def load(conn: Connection, held: Held) -> Work:
         more=unanswered is not None and len(unanswered.messages) < len(said_rows),
         stamps={r["integration_id"]: r["stamp"] for r in (*going_rows, *said_rows)},
     )
+    return work, orphans
 
 
-async def _unanswered(
-    conn: Connection, contact: Contact, rows: list[dict[str, Any]], session: dict[str, Any] | None
-) -> Unanswered | None:
-    if session is None:
-        # A session goes with its assistant, and then there is nobody who could answer.
-        await conn.execute(
-            "update messages set state = 'failed', why = 'the assistant was deleted', updated_at = now()"
-            " where id = any(%s) and state = 'unanswered'",
-            ([r["id"] for r in rows],),
-        )
-        return None
+async def fail(conn: Connection, message_ids: list[str], why: str, now: datetime) -> None:
+    """These messages will not be answered."""
+    await conn.execute(
+        "update messages set state = 'failed', why = %s, updated_at = %s where id = any(%s) and state = 'unanswered'",
+        (why, now, message_ids),
+    )
+
+
+def _unanswered(contact: Contact, rows: list[dict[str, Any]], session: dict[str, Any]) -> Unanswered:
     history = tuple(
         Exchange(said, answered, tuple(source["chunk_id"] for source in sources if source["cited"]))
         for said, answered, sources in reversed(session["past"])
@@ -163,28 +169,27 @@ async def commit_turn(
     """
     unanswered = thought.unanswered
     ids = [m.id for m in unanswered.messages]
-    async with conn.pipeline():
-        lane = await conn.execute(
-            "select 1 from lanes where contact_id = %s and worker = %s and fence = %s for update",
-            (held.contact_id, held.worker, held.fence),
-        )
-        state = await conn.execute(
-            """
-            select (select count(*) from messages where id = any(%(ids)s) and state = 'unanswered') as ours,
-              exists (select from messages where contact_id = %(contact)s and direction = 'in' and state = 'unanswered'
-                        and integration_id = %(integration)s and id <> all(%(ids)s)) as newer,
-              coalesce((select opted_out from opt_outs where address = %(address)s and sender = %(scope)s), false) as out,
-              exists (select from tickets where contact_id = %(contact)s and state = 'claimed') as human,
-              (select disabled from integrations where id = %(integration)s) as disabled
-            """,
-            {
-                "ids": ids,
-                "contact": held.contact_id,
-                "integration": unanswered.integration_id,
-                "address": str(unanswered.messages[-1].address),
-                "scope": thought.scope,
-            },
-        )
+    lane = await conn.execute(
+        "select 1 from lanes where contact_id = %s and worker = %s and fence = %s for update",
+        (held.contact_id, held.worker, held.fence),
+    )
+    state = await conn.execute(
+        """
+        select (select count(*) from messages where id = any(%(ids)s) and state = 'unanswered') as ours,
+          exists (select from messages where contact_id = %(contact)s and direction = 'in' and state = 'unanswered'
+                    and integration_id = %(integration)s and id <> all(%(ids)s)) as newer,
+          coalesce((select opted_out from opt_outs where address = %(address)s and sender = %(scope)s), false) as out,
+          exists (select from tickets where contact_id = %(contact)s and state = 'claimed') as human,
+          (select disabled from integrations where id = %(integration)s) as disabled
+        """,
+        {
+            "ids": ids,
+            "contact": held.contact_id,
+            "integration": unanswered.integration_id,
+            "address": str(unanswered.messages[-1].address),
+            "scope": thought.scope,
+        },
+    )
     if await lane.fetchone() is None:
         raise Fenced("another worker holds this lane")
     found = await state.fetchone()
@@ -438,10 +443,7 @@ async def wake(conn: Connection, contact_id: str) -> None:
 async def give_up(conn: Connection, held: Held, unanswered: Unanswered, why: str, now: datetime) -> None:
     """Thinking failed for good: the messages are kept as failed and a person is asked."""
     ids = [m.id for m in unanswered.messages]
-    await conn.execute(
-        "update messages set state = 'failed', why = %s, updated_at = %s where id = any(%s) and state = 'unanswered'",
-        (why, now, ids),
-    )
+    await fail(conn, ids, why, now)
     await conn.execute("update lanes set failures = 0 where contact_id = %s", (held.contact_id,))
     said = "\n".join(m.words for m in unanswered.messages)
     await open_ticket(conn, held.account_id, held.contact_id, unanswered.session.id, None, why, said, now)

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import psycopg
 from psycopg.pq import Escaping, TransactionStatus
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from hookflash.base.errors import Misconfigured, Unavailable
@@ -25,6 +27,10 @@ set timezone = 'UTC'
 """
 _WAIT_SECONDS = 10.0
 _SET_ACCOUNT = "select set_config('hookflash.account_id', %s, true)"
+_SET_ACCOUNT_NOT_DURABLE = f"{_SET_ACCOUNT}, set_config('synchronous_commit', 'off', true)"
+
+set_json_dumps(msgspec.json.encode)
+set_json_loads(msgspec.json.decode)
 
 # A dead peer is noticed after some 15 s at most, also where no packet comes back.
 _KEEPALIVES: dict[str, Any] = {
@@ -93,15 +99,20 @@ class Database:
             await _commit(connection)
 
     @asynccontextmanager
-    async def at_once(self, account_id: str | None) -> AsyncIterator[Connection]:
+    async def at_once(self, account_id: str | None, *, durable: bool = True) -> AsyncIterator[Connection]:
         """A transaction like `tenant`'s (None: like `system`'s) in a single round trip.
 
+        One that is not `durable` does not wait for the disk: others see it, but a crash of the server may undo it.
+
         It is for statements none of which needs another's answer.
-        Cursors are read at its end or after it; what is executed after one was read belongs to no account. PostgreSQL
-        makes a transaction of what is sent at once by itself, which spares begin and commit.
+        Cursors are read at its end or after it; what is executed after one was read, or within a further `pipeline()`,
+        belongs to no account. PostgreSQL makes a transaction of what is sent at once by itself, which spares begin and
+        commit.
         """
         async with self._piped() as connection:
-            if account_id is not None:
+            if not durable:
+                await connection.execute(_SET_ACCOUNT_NOT_DURABLE, (account_id or "",))
+            elif account_id is not None:
                 await connection.execute(_SET_ACCOUNT, (account_id,))
             yield connection
 

@@ -94,7 +94,7 @@ class KnowledgeBase:
             return await store.cached_answer(conn, key)
 
     async def keep(self, account_id: str, key: str, answer: bytes) -> None:
-        async with self._db.at_once(account_id) as conn:
+        async with self._db.at_once(account_id, durable=False) as conn:
             await store.keep_answer(conn, account_id, key, answer, self._clock.now())
 
     async def _terms(self, account_id: str, key: Key) -> Terms:

@@ -2,17 +2,16 @@
 
 import re
 
-_RUN = re.compile(r"(?<![\d+])(?:\d[ .\-–/]{0,3}){11,18}\d(?!\d)")
 _WORDS = {
     word: str(value)
     for value, words in enumerate(("zero oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
     for word in words.split()
 }
-_SPOKEN = re.compile(
-    r"\b(?:(?:double|triple)\s+)?(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|\d)"
-    r"(?:[\s,.-]+(?:(?:double|triple)\s+)?(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|\d)){11,}\b",
-    re.IGNORECASE,
-)
+_TOKEN = rf"(?:\b(?:(?P<times>double|triple)\s+)?(?P<word>{'|'.join(_WORDS)})\b|(?:\b(?P<more>double|triple)\s+)?(?P<digits>\d+))"
+_ONE = re.compile(_TOKEN, re.IGNORECASE)
+_PLAIN = re.sub(r"\?P<\w+>", "?:", _TOKEN)
+# Digits as they are written and as they are said, mixed too; never those of a number that begins with a plus.
+_RUN = re.compile(rf"(?<![\d+]){_PLAIN}(?:[\s,.\-–/]{{1,3}}{_PLAIN})*(?!\d)", re.IGNORECASE)
 _D = (
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
     (1, 2, 3, 4, 0, 6, 7, 8, 9, 5),
@@ -66,18 +65,34 @@ def _kind(digits: str) -> str | None:
 
 def mask_numbers(text: str) -> str:
     """The text with card and Aadhaar numbers replaced by what they are; also when they were spoken digit by digit."""
+    return _RUN.sub(_masked, text)
 
-    def written(match: re.Match[str]) -> str:
-        return _kind(re.sub(r"\D", "", match.group())) or match.group()
 
-    def spoken(match: re.Match[str]) -> str:
-        digits, times = "", 1
-        for word in re.findall(r"\w+", match.group().casefold()):
-            if word in ("double", "triple"):
-                times = 2 if word == "double" else 3
-            else:
-                digits += _WORDS.get(word, word) * times
-                times = 1
-        return _kind(digits) or match.group()
+def _masked(run: re.Match[str]) -> str:
+    """Of a run of digits the numbers in it, which begin and end where a group does: an expiry date may follow a card."""
+    text = run.group()
+    groups = [(found.start(), found.end(), _digits(found)) for found in _ONE.finditer(text)]
+    out, done, first = [], 0, 0
+    while first < len(groups):
+        digits, found = "", None
+        for last in range(first, len(groups)):
+            digits += groups[last][2]
+            if len(digits) > 19:
+                break
+            kind = _kind(digits)
+            if kind is not None:
+                found = (last, kind)
+        if found is None:
+            first += 1
+            continue
+        out += [text[done : groups[first][0]], found[1]]
+        done = groups[found[0]][1]
+        first = found[0] + 1
+    return "".join((*out, text[done:]))
 
-    return _SPOKEN.sub(spoken, _RUN.sub(written, text))
+
+def _digits(token: re.Match[str]) -> str:
+    times = {"double": 2, "triple": 3}.get((token["times"] or token["more"] or "").casefold(), 1)
+    if token["word"]:
+        return _WORDS[token["word"].casefold()] * times
+    return token["digits"][0] * (times - 1) + token["digits"]

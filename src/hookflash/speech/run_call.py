@@ -51,6 +51,8 @@ QUEUED_FRAMES = 250
 FED_FRAMES = 4
 PHRASE_BYTES = 8_000_000
 KEEP_SECONDS = 10.0
+# How the reason begins for which a call ended that nobody could go on with.
+FAILED = "failed: "
 
 
 class Line(Protocol):
@@ -237,7 +239,7 @@ class CallShell:
                 self.counts.vendor_failures += 1
                 log.warning("transcriber failed", reason=error.message)
                 if not error.retryable:
-                    self.counts.why = error.message
+                    self.counts.why = f"{FAILED}{error.message}"
                     self._over.set()
                     return
                 await devices.clock.sleep(pause)
@@ -272,7 +274,7 @@ class CallShell:
                 self.counts.vendor_failures += 1
                 log.warning("voice failed", reason=error.message)
                 if not error.retryable:
-                    self.counts.why = error.message
+                    self.counts.why = f"{FAILED}{error.message}"
                     self._over.set()
                     return
                 await devices.clock.sleep(pause)

@@ -131,6 +131,10 @@ class Ear:
         self._batcher.release(self)
 
 
+def _nobody(probability: float) -> None:
+    """Who listens for a call that is over."""
+
+
 _Batch = list[tuple[Ear, bytes, bool]]
 
 
@@ -182,6 +186,8 @@ class VadBatcher:
         """Used by Ear. The row may be used again at once: its next batch comes after any that is under way."""
         if not ear.gone:
             ear.gone = True
+            # The last batch keeps its ears until the next one; the call behind must not be kept with them.
+            ear.deliver = _nobody
             ear.waiting.clear()
             self._free.append(ear.row)
 

@@ -142,15 +142,21 @@ class Account:
         sms_method: Literal["GET", "POST"] | None = None,
         sms_fallback_url: str | None = None,
         sms_fallback_method: Literal["GET", "POST"] | None = None,
+        voice_url: str | None = None,
+        voice_fallback_url: str | None = None,
         status_callback: str | None = None,
     ) -> PhoneNumber:
-        """Point a number's messages at us. What is None stays as it is."""
+        """Point a number's messages or calls at us; calls then come by POST. What is None stays as it is."""
         return _number(
             await self._sdk.incoming_phone_numbers(sid).update_async(
                 sms_url=_given(sms_url),
                 sms_method=_given(sms_method),
                 sms_fallback_url=_given(sms_fallback_url),
                 sms_fallback_method=_given(sms_fallback_method),
+                voice_url=_given(voice_url),
+                voice_method="POST" if voice_url else values.unset,
+                voice_fallback_url=_given(voice_fallback_url),
+                voice_fallback_method="POST" if voice_fallback_url else values.unset,
                 status_callback=_given(status_callback),
             )
         )
@@ -297,6 +303,9 @@ def _number(found: Any) -> PhoneNumber:
         sms_method=found.sms_method or None,
         sms_fallback_url=found.sms_fallback_url or None,
         sms_fallback_method=found.sms_fallback_method or None,
+        voice_url=found.voice_url or None,
+        voice_method=found.voice_method or None,
+        voice_fallback_url=found.voice_fallback_url or None,
         status_callback=found.status_callback or None,
     )
 

@@ -43,7 +43,7 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A number of the account and where Twilio sends its messages."""
+    """A number of the account and where Twilio sends its messages and calls; `status_callback` is that of its calls."""
 
     sid: str
     phone_number: str
@@ -51,6 +51,9 @@ class PhoneNumber:
     sms_method: str | None
     sms_fallback_url: str | None
     sms_fallback_method: str | None
+    voice_url: str | None
+    voice_method: str | None
+    voice_fallback_url: str | None
     status_callback: str | None
 
 
