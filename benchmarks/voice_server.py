@@ -121,7 +121,12 @@ def tell() -> None:
     kinds = Counter(type(one).__name__ for one in gc.get_objects())
     coroutines = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
     calls = kinds["StreamSession"]
-    figures = {"calls": calls, "tasks": len(asyncio.all_tasks()), "objects": sum(kinds.values()), "kinds": dict(kinds.most_common(12))}
+    figures = {
+        "calls": calls,
+        "tasks": len(asyncio.all_tasks()),
+        "objects": sum(kinds.values()),
+        "kinds": dict(kinds.most_common(60)),
+    }
     print(json.dumps(figures | {"coroutines": dict(coroutines.most_common(20))}), flush=True)
 
 

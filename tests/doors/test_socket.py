@@ -43,12 +43,14 @@ class Server:
 
     def __init__(self) -> None:
         self.port = 0
+        self.opened = False
         self.messages: list[bytes] = []
         self.ended = anyio.Event()
         self.wait = anyio.Event()
 
     async def talk(self, socket: WebSocket) -> None:
         await socket.accept()
+        self.opened = True
         await self.wait.wait()
         take_over(socket, self.messages.append)
         while (message := await receive(socket)) is not None:
@@ -115,6 +117,7 @@ async def test_messages_come_whole_and_in_order_however_they_are_cut(ws: type[So
         # The first ones come before anybody has taken the socket over.
         await open_on(stream)
         await stream.send(wire[:5_000])
+        await until(lambda: here.opened)
         here.wait.set()
         at = 5_000
         while at < len(wire):

@@ -38,7 +38,7 @@ def options(command: Any) -> list[str]:
 
 def test_all_that_was_promised_is_there() -> None:
     promised = (
-        "up serve worker migrate init doctor ingest ask text demo emulator integrations.list integrations.create"
+        "up serve worker migrate init doctor ingest ask text call demo emulator integrations.list integrations.create"
         " integrations.enable integrations.disable keys.create keys.list keys.revoke accounts.create accounts.list"
         " audit.verify"
     )

@@ -44,16 +44,18 @@ class Backfill:
     store: BackfillStore
     accept: Callable[[Integration, Arrival], Awaitable[Accepted]]
 
-    async def run(self, integration: Integration) -> int:
+    async def run(self, integration: Integration, *, under_way: timedelta = timedelta(0)) -> int:
         """Compare one integration's list with ours since the last comparison; how many were missing.
 
+        Messages younger than `under_way` are left alone: their webhook, which knows more of them, is still coming.
         Raises TwilioFailed when the list cannot be read: the next run covers the same time again.
         """
         started = self.clock.now()
         # What came before the integration was there is not ours to answer; Twilio tells whole seconds.
         begun = integration.created_at - timedelta(seconds=10)
         since = max(begun, (integration.backfilled_to or begun) - OVERLAP, started - REACH_BACK)
-        listed = await self._listed(integration, since)
+        latest = started - under_way
+        listed = [m for m in await self._listed(integration, since) if (m.created_at or since) <= latest]
         received = await self.store.received(integration.account_id, [m.sid for m in listed])
         before: dict[str | None, datetime] = {}
         taken = 0

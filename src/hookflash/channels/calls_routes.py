@@ -54,7 +54,7 @@ class Call(BaseModel):
     answered_by: str | None
     purpose: str | None
     summary: str | None
-    cost_micros: dict[str, int]
+    costs: dict[str, int] = Field(description="By part (telephony, stt, llm, tts), in micro-dollars.")
     measures: dict[str, Any]
     recording: dict[str, Any] | None
     started_at: datetime
@@ -78,7 +78,7 @@ def _shown(row: CallRow) -> Call:
         answered_by=row.answered_by,
         purpose=row.purpose,
         summary=row.summary,
-        cost_micros=row.parts,
+        costs=row.parts,
         measures=row.measures,
         recording=row.recording,
         started_at=row.started_at,

@@ -206,8 +206,8 @@ def check_calls(integration: Integration, number: PhoneNumber, ours: Addresses) 
     if not number.voice_url or "//demo.twilio.com/" in number.voice_url:
         return [Finding(calls, State.WARN, f"Nobody answers calls of the {who}.", fixes, fixable=True)]
     if number.voice_url != ours.calls:
-        found = f"Calls of the {who} go to {number.voice_url}."
-        return [warn(calls, found, f"if the assistant is to answer them, {set_it} in Twilio's console")]
+        elsewhere = f"Calls of the {who} go to {number.voice_url}."
+        return [warn(calls, elsewhere, f"if the assistant is to answer them, {set_it} in Twilio's console")]
     if number.voice_method not in (None, "POST"):
         return [
             Finding(calls, State.FAIL, f"The {who} uses {number.voice_method}; POST is needed.", fixes, fixable=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import anyio
 import structlog
@@ -24,6 +24,7 @@ from hookflash.db.presence import living
 log = structlog.get_logger()
 
 LEASE = 30.0
+UNDER_WAY = timedelta(seconds=5)
 REAP_EVERY = 0.5
 SEAL_EVERY = 1.0
 
@@ -197,7 +198,9 @@ class Gap:
         self.seen.set()
 
 
-async def backfill_all(db: Database, integrations: Integrations, backfill: Backfill) -> int:
+async def backfill_all(
+    db: Database, integrations: Integrations, backfill: Backfill, under_way: timedelta = timedelta(0)
+) -> int:
     """Compare every active integration's list at Twilio with ours; how many messages were missing."""
     found = 0
     for integration_id, account_id in await integrations.active(db):
@@ -206,7 +209,7 @@ async def backfill_all(db: Database, integrations: Integrations, backfill: Backf
                 integration = await integrations.get_or_none(conn, integration_id)
             if integration is None or integration.credentials.account_sid is None:
                 continue
-            found += await backfill.run(integration)
+            found += await backfill.run(integration, under_way=under_way)
         except Unavailable:
             raise
         except HookflashError as error:
@@ -218,17 +221,22 @@ async def backfill_all(db: Database, integrations: Integrations, backfill: Backf
 async def keep_backfilling(
     db: Database, integrations: Integrations, backfill: Backfill, clock: Clock, every: float, gap: Gap
 ) -> None:
-    """At start, every `every` seconds, and after each gap in which we heard nothing: until cancelled."""
+    """At start, every `every` seconds, and after each gap in which we heard nothing: until cancelled.
+
+    After a gap once more soon, for what was under way at the first look.
+    """
+    again = True
     while True:
         gap.seen = anyio.Event()
         try:
-            await backfill_all(db, integrations, backfill)
+            await backfill_all(db, integrations, backfill, UNDER_WAY)
         except Unavailable as error:
             log.warning("back-fill failed", reason=error.message)
             await clock.sleep(1.0)
             continue
-        with anyio.move_on_after(every):
+        with anyio.move_on_after(2 * UNDER_WAY.total_seconds() if again else every) as pause:
             await gap.seen.wait()
+        again = not pause.cancelled_caught
 
 
 async def seal_journals(db: Database, clock: Clock) -> int:

@@ -203,6 +203,8 @@ class Switchboard:
     ) -> None:
         """Keep a turn that is history; numbers of cards and the like are masked first."""
         turn_id, ending = talk.turns.pop(number, (new_id("turn"), None))
+        for dropped in [older for older in talk.turns if older < number]:
+            del talk.turns[dropped]
         said, heard, whole = mask_numbers(said), mask_numbers(heard), mask_numbers(whole)
         passages = tuple(s.chunk_id for s in ending.sources if s.cited) if ending else ()
         talk.history.append(Exchange(said, heard, passages))

@@ -65,9 +65,7 @@ class Wanted:
         return (*acts, HangUp(AfterBot(1.2)))
 
 
-@app.command(
-    epilog="Examples: hookflash call --demo        hookflash call +15551234567 --purpose 'your repair is ready'"
-)
+@app.command(epilog="Example: hookflash call --demo")
 def call(
     to: Annotated[str | None, typer.Argument(help="Whom to ring, E.164.")] = None,
     integration: Annotated[

@@ -312,16 +312,17 @@ async def _at_twilio(
                 yield failed(finding.link, error, "set it in Twilio's console")
             else:
                 yield ok(finding.link, f"mended: set at the {where}")
-    for finding in check_calls(integration, number, ours) if number else ():
-        if not (fix and finding.fixable):
-            yield finding
-            continue
-        try:
-            await point_calls_at_us(account, number, ours)
-        except HookflashError as error:
-            yield failed(finding.link, error, "set it in Twilio's console")
-        else:
-            yield ok(finding.link, f"mended: set at the number {number.phone_number}")
+    if number is not None:
+        for finding in check_calls(integration, number, ours):
+            if not (fix and finding.fixable):
+                yield finding
+                continue
+            try:
+                await point_calls_at_us(account, number, ours)
+            except HookflashError as error:
+                yield failed(finding.link, error, "set it in Twilio's console")
+            else:
+                yield ok(finding.link, f"mended: set at the number {number.phone_number}")
     if integration.stopped_code is not None:
         yield fail(
             f"sender of {integration.name}",

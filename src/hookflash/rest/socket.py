@@ -22,16 +22,18 @@ _unmask = cast(Callable[[bytes, bytes], bytes], vars(websockets.frames)["apply_m
 class Socket(WebSocketsSansIOProtocol):
     """uvicorn's socket (give it as `ws`), whose messages can be taken over: see `take_over`.
 
-    A whole, masked text frame is read in place; every other (fragments, pings, closing, what breaks the rules) goes to the
-    library's parser, which so stands between two frames at all times.
+    Frames are cut here. A text frame of a socket that was taken over is read in place; every other (fragments, pings,
+    closing) goes to the library's parser, which so stands between two frames at all times.
     """
 
     _take: Take | None = None
+    _upgraded = False
     _rest = b""
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
+            self._upgraded = True
             extensions = cast(dict[str, Any], self.scope["extensions"])
             extensions[_TAKE_OVER] = self._taken_over
 
@@ -58,8 +60,7 @@ class Socket(WebSocketsSansIOProtocol):
             self._take(message)
 
     def data_received(self, data: bytes) -> None:
-        take = self._take
-        if take is None or self.close_sent:
+        if not self._upgraded:
             super().data_received(data)
             return
         if self._rest:
@@ -84,11 +85,11 @@ class Socket(WebSocketsSansIOProtocol):
                 break
             if end > size:
                 break
-            if data[at] == _TEXT and not self.frames:
-                take(_unmask(data[begin:end], data[begin - 4 : begin]))
+            if self._take is not None and data[at] == _TEXT and not self.frames and not self.close_sent:
+                self._take(_unmask(data[begin:end], data[begin - 4 : begin]))
             else:
                 super().data_received(data[at:end])
-                if self.close_sent or self.transport.is_closing():
+                if self.transport.is_closing():
                     at = size
                     break
             at = end

@@ -408,8 +408,12 @@ class CallShell:
             self.post(Sound(asked.turn, asked.utterance, audio))
 
         with anyio.CancelScope() as scope:
-            self._speaking.setdefault(asked.turn, []).append(scope)
+            speaking = self._speaking.setdefault(asked.turn, [])
+            speaking.append(scope)
             failed = not await self._spoken(asked.text, sound, spoken)
+            speaking.remove(scope)
+            if not speaking:
+                self._speaking.pop(asked.turn, None)
             if asked.text in devices.fixed and not failed:
                 devices.phrases.put(devices.voice_name, asked.text, bytes(spoken))
             self.counts.characters_spoken += len(asked.text)
