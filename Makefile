@@ -56,8 +56,9 @@ docs: $(ready)  ## Build the documentation into site/
 reference: $(ready)  ## Write the generated pages of docs/ anew from the code
 	@$(bin)/python scripts/reference.py
 
-soak: $(ready)  ## 10,000 messages, 100 kills, three seeds: nothing lost, doubled or out of order (long)
+soak: $(ready)  ## 10,000 messages, 100 kills, three seeds: nothing lost, doubled or out of order; then 100 calls, 10 minutes (long)
 	@SOAK=1 $(bin)/python -m pytest tests/chaos -q -s
+	@$(bin)/python benchmarks/voice_soak.py
 
 bench: $(ready)  ## Measure; each benchmark prints JSON and a ratio to a reference of the same run
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(bin)/python "$$file" || exit 1; done

@@ -9,9 +9,9 @@ nothing else; first at the same rate.
 """
 
 import argparse
-import asyncio
 import os
 import sys
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 
@@ -37,23 +37,22 @@ WARM_SECONDS = 3.0
 async def at_rate(crowd: Crowd, rate: int, seconds: float, first_person: int) -> dict[str, object]:
     """Send at this rate; percentiles of the seconds from when each request was due to its answer."""
     texts = questions()
-    loop = asyncio.get_running_loop()
     took: list[float] = []
     statuses: Counter[int] = Counter()
 
     async def one(number: int, due: float) -> None:
         status = await crowd.text(first_person + number // 2, texts[number % len(texts)])
         statuses[status] += 1
-        took.append(loop.time() - due)
+        took.append(time.perf_counter() - due)
 
-    began = loop.time()
+    began = time.perf_counter()
     async with anyio.create_task_group() as tasks:
         for number in range(int(rate * seconds)):
             due = began + number / rate
-            if due > loop.time():
-                await anyio.sleep(due - loop.time())
+            if due > time.perf_counter():
+                await anyio.sleep(due - time.perf_counter())
             tasks.start_soon(one, number, due)
-    lasted = loop.time() - began
+    lasted = time.perf_counter() - began
     return {"requests_per_second": round(len(took) / lasted, 1), "answered": dict(statuses), **percentiles(took)}
 
 

@@ -332,10 +332,15 @@ class Crowd:
         lines.append("Content-Type: application/x-www-form-urlencoded; charset=utf-8")
         lines += [f"{name}: {value}" for name, value in sign(url, self._token, form=form).items()]
         lines += ["User-Agent: TwilioProxy/1.1", f"I-Twilio-Idempotency-Token: {self._texts:x}", "Accept: */*"]
-        connection = await self._connection()
-        status = await connection.request("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        self._free.append(connection)
-        return status
+        request = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+        while True:
+            connection = await self._connection()
+            try:
+                status = await connection.request(request)
+            except ConnectionError:
+                continue  # It was idle for long, and the server closed it as the request left.
+            self._free.append(connection)
+            return status
 
     async def _connection(self) -> _Connection:
         while self._free:

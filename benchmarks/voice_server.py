@@ -125,7 +125,7 @@ def tell() -> None:
         "calls": calls,
         "tasks": len(asyncio.all_tasks()),
         "objects": sum(kinds.values()),
-        "kinds": dict(kinds.most_common(60)),
+        "kinds": dict(kinds.most_common(40)),
     }
     print(json.dumps(figures | {"coroutines": dict(coroutines.most_common(20))}), flush=True)
 

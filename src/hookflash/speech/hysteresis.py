@@ -32,9 +32,9 @@ class Profile:
     pause_seconds: float
 
 
-LISTENING = Profile(on=0.5, off=0.35, speech_seconds=0.064, pause_seconds=0.192)
+LISTENING = Profile(on=0.5, off=0.35, speech_seconds=0.064, pause_seconds=0.256)
 # While we speak, a click, a breath or our own echo must not count.
-PLAYING = Profile(on=0.75, off=0.45, speech_seconds=0.128, pause_seconds=0.192)
+PLAYING = Profile(on=0.75, off=0.45, speech_seconds=0.128, pause_seconds=0.256)
 
 
 class Hysteresis:

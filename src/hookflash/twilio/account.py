@@ -249,14 +249,6 @@ class Account:
         )
         return await self._over_is_no_error(made)
 
-    async def pause_recording(self, sid: str, *, paused: bool) -> bool:
-        """Pause the recording of a live call (for a card number), or go on; False when there is none."""
-        status = "paused" if paused else "in-progress"
-        changed = (
-            self._sdk.calls(sid).recordings("Twilio.CURRENT").update_async(status=status, pause_behavior="silence")
-        )
-        return await self._over_is_no_error(changed)
-
     @staticmethod
     async def _over_is_no_error(done: Awaitable[Any]) -> bool:
         try:

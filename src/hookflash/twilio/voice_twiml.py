@@ -85,18 +85,6 @@ def dial(target: str, *, action: str, caller_id: str | None = None, whisper: str
     return element("Dial", {"action": action, "callerId": caller_id, "answerOnBridge": True}, noun)
 
 
-def dial_conference(name: str, *, action: str, wait_url: str = "") -> str:
-    return element(
-        "Dial",
-        {"action": action},
-        element(
-            "Conference",
-            {"startConferenceOnEnter": True, "endConferenceOnExit": True, "waitUrl": wait_url, "beep": "false"},
-            escape(name),
-        ),
-    )
-
-
 def enqueue(workflow_sid: str, task_json: str, *, action: str) -> str:
     """A TaskRouter task, for Flex or another desk; its attributes carry the conversation's summary."""
     return element("Enqueue", {"workflowSid": workflow_sid, "action": action}, element("Task", {}, escape(task_json)))
