@@ -11,14 +11,26 @@ database: insert and commit, claim and commit, update and commit.
 
 import argparse
 import os
-import sys
 import time
 from contextlib import AsyncExitStack
 from itertools import count
 
 import anyio
 import psycopg
-from stage import AUTH_TOKEN, Crowd, FakeTwilio, Meter, Sent, Stage, number, percentiles, questions, report, rounded, run, stage
+from stage import (
+    Crowd,
+    FakeTwilio,
+    Meter,
+    Sent,
+    Stage,
+    number,
+    percentiles,
+    questions,
+    report,
+    rounded,
+    run,
+    stage,
+)
 
 QUESTIONS_EACH = 2
 LOOPS = 16
@@ -88,11 +100,6 @@ async def measured(
         used = meter.read()
         answered, acknowledged = list(talk.answered), list(talk.acknowledged)
         tasks.cancel_scope.cancel()
-    if os.environ.get("DBG"):
-        print(len(answered), used, file=sys.stderr)
-        async with place.core.db.tenant(place.account_id) as conn:
-            for q in ("select direction,state,why,count(*) from messages group by 1,2,3", "select * from lanes where worker is not null or due_at is not null limit 3", "select kind,model,record->'stages' from turns order by at desc limit 3"):
-                print(await (await conn.execute(q)).fetchall(), file=sys.stderr)
     wall, others = used.pop("wall"), used.pop("others")
     each = {f"{name}_ms": value * 1000 / len(answered) for name, value in used.items()}
     return {
@@ -108,7 +115,9 @@ async def measured(
 async def reference(url: str, seconds: float) -> float:
     """Messages a second of the bare loop."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        await conn.execute("create table bare (id bigint generated always as identity primary key, body text, state text)")
+        await conn.execute(
+            "create table bare (id bigint generated always as identity primary key, body text, state text)"
+        )
     done = 0
 
     async def loop() -> None:
@@ -172,4 +181,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

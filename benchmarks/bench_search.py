@@ -13,7 +13,6 @@ The reference of the same run: PostgreSQL's exact scan over one account's 2,000 
 import argparse
 import json
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,9 +121,18 @@ def place(owner: psycopg.Connection, passages: Passages, chosen: range, first: i
             "copy chunks (id, account_id, source_id, document_id, ordinal, text, headings, digest, tokens, terms) from stdin"
         ) as copy:
             for offset, number in enumerate(chosen):
-                row = (first + offset, account, source, names[offset // OF_ONE_DOCUMENT], offset, passages.texts[number])
+                row: tuple[object, ...] = (
+                    first + offset,
+                    account,
+                    source,
+                    names[offset // OF_ONE_DOCUMENT],
+                    offset,
+                    passages.texts[number],
+                )
                 copy.write_row((*row, [], str(first + offset), 60, passages.terms[number]))
-        with cursor.copy("copy embeddings (chunk_id, account_id, source_id, model, vector) from stdin (format binary)") as copy:
+        with cursor.copy(
+            "copy embeddings (chunk_id, account_id, source_id, model, vector) from stdin (format binary)"
+        ) as copy:
             copy.set_types(["int8", "text", "text", "text", "bytea"])
             head = np.array([passages.vectors.shape[1], 0], ">i2").tobytes()
             for offset, number in enumerate(chosen):
@@ -143,7 +151,9 @@ async def recall(base: KnowledgeBase, scope: Scope, placed: Placed, vectors: Vec
     return float(np.mean(shares))
 
 
-async def searched(core: Core, base: KnowledgeBase, placed: Sequence[Placed], asked: Sequence[str]) -> dict[str, object]:
+async def searched(
+    core: Core, base: KnowledgeBase, placed: Sequence[Placed], asked: Sequence[str]
+) -> dict[str, object]:
     """Percentiles over all questions, each put to the next of the accounts; indexes are in memory."""
     for one in placed:
         await base.search(await base.scope(one.account_id, ()), asked[0])
@@ -155,9 +165,7 @@ async def searched(core: Core, base: KnowledgeBase, placed: Sequence[Placed], as
         took.append(time.perf_counter() - began)
         assert found.degraded is None, found
     vectors = await core.providers.embedder("minilm").embed([parts_of(question)[0] for question in asked])
-    recalls = []
-    for one in placed[:5]:
-        recalls.append(await recall(base, await base.scope(one.account_id, ()), one, vectors))
+    recalls = [await recall(base, await base.scope(one.account_id, ()), one, vectors) for one in placed[:5]]
     return {**percentiles(took), "recall_at_10": round(float(np.mean(recalls)), 4)}
 
 
@@ -233,4 +241,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

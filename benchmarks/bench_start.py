@@ -43,7 +43,9 @@ server.stop()
 def started(environment: dict[str, str], port: int) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """The whole program (database, web, worker) in one process; the seconds until it was ready."""
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "hookflash", "serve", "--role", "all"], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hookflash", "serve", "--role", "all"], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         while not is_ready(port):
             if process.poll() is not None or time.monotonic() - began > 60:
@@ -137,4 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

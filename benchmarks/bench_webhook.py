@@ -10,7 +10,6 @@ nothing else; first at the same rate.
 
 import argparse
 import os
-import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -107,4 +106,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

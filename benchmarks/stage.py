@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import anyio
@@ -106,7 +106,9 @@ async def _plain(settings: Settings) -> None:
     url = settings.database_url.get_secret_value()
     async with Database.open(url, max_size=settings.database_pool_size) as db:
 
-        async def app(scope: dict[str, object], receive: Callable[[], Awaitable[dict[str, object]]], send: object) -> None:
+        async def app(
+            scope: dict[str, object], receive: Callable[[], Awaitable[dict[str, object]]], send: object
+        ) -> None:
             assert callable(send)
             if scope["type"] == "http":
                 body = (await receive())["body"]
@@ -115,7 +117,7 @@ async def _plain(settings: Settings) -> None:
                 await send({"type": "http.response.start", "status": 204, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
 
-        config = uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_config=None, lifespan="off")  # type: ignore[arg-type]
+        config = uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve)
@@ -155,9 +157,7 @@ class Stage:
         """Change the assistant's configuration for sessions that begin from now on."""
         config = AssistantConfig.model_validate(self.integration.assistant.to_dict() | changes)
         async with self.core.db.tenant(self.account_id) as conn:
-            await assistants.update(
-                conn, self.account_id, self.integration.assistant_id, config, self.core.clock.now()
-            )
+            await assistants.update(conn, self.account_id, self.integration.assistant_id, config, self.core.clock.now())
 
     @asynccontextmanager
     async def role(self, name: str, **environment: str) -> AsyncIterator[int]:
@@ -184,7 +184,7 @@ class Stage:
 async def stage(*, twilio_url: str, sample: bool = True, **settings: object) -> AsyncIterator[Stage]:
     """Set everything up but the roles; `settings` are the integration's."""
     directory = Path(tempfile.mkdtemp(prefix="hookflash-bench-"))
-    directory.chmod(0o711)
+    directory.chmod(0o711)  # noqa: ASYNC240
     try:
         async with EmbeddedPostgres(directory / "postgres") as url:
             environment = {
@@ -399,7 +399,7 @@ class FakeTwilio:
         self.messages += 1
         sent = Sent(f"SMa{self.messages:031x}", form["To"], form["Body"], form.get("StatusCallback", ""))
         self.told(sent)
-        fields = {
+        fields: dict[str, Any] = {
             "sid": sent.sid, "account_sid": ACCOUNT_SID, "status": "queued", "direction": "outbound-api",
             "from": form.get("From"), "to": sent.to, "body": sent.body, "num_segments": "1", "num_media": "0",
             "error_code": None, "error_message": None, "messaging_service_sid": None, "api_version": "2010-04-01",

@@ -433,7 +433,9 @@ async def test_the_journal_tells_and_verifies(filled: Filled, database_url: str)
     (turn,) = (await caller.call("GET", "/v1/journal", params={"subject": ids["turn_id"]}))["items"]
     assert (turn["kind"], turn["contact_id"], turn["body"]["model"]) == ("turn", ids["contact_id"], "scripted")
     of_contact = (await caller.call("GET", "/v1/journal", params={"contact_id": ids["contact_id"]}))["items"]
-    assert {"received", "call", "turn", "parked", "contact.updated", "contact.opted_out"} == {e["kind"] for e in of_contact}
+    assert {"received", "call", "turn", "parked", "contact.updated", "contact.opted_out"} == {
+        e["kind"] for e in of_contact
+    }
     sound = await caller.call("GET", "/v1/journal/verify")
     assert (sound["sound"], sound["broken"], sound["unsealed"]) == (True, None, 0)
     assert sound["entries"] > 10

@@ -35,6 +35,8 @@ from hookflash.safety.pii import mask_numbers
 log = structlog.get_logger()
 
 SPOKEN_CHARS = 600
+# Exchanges that a turn is told of; a call of hours keeps no more.
+REMEMBERED = 8
 TRANSFERRED = "transferred"
 # List prices of telephony for a minute of a call, in micro-dollars: for budgets, not for accounting.
 TELEPHONY_MINUTE = 14_000
@@ -57,13 +59,14 @@ class SayLine:
 
 @dataclass(slots=True)
 class Talk:
-    """One live call: its past grows by what is settled. Cost in micro-dollars."""
+    """One live call: `history` is its latest past, `settled` counts the turns that it has had. Cost in micro-dollars."""
 
     call: OpenCall
     voice: VoiceConfig
     config: AssistantConfig
     history: list[Exchange]
     turns: dict[int, tuple[str, Ending | None]] = field(default_factory=dict)
+    settled: int = 0
     cost_micros: int = 0
     parts: dict[str, int] = field(default_factory=dict)
 
@@ -179,7 +182,7 @@ class Switchboard:
                     turn_id, Direction.IN, Address.parse(call.address, Kind.VOICE), said, now, language=contact.language
                 ),
             ),
-            history=tuple(talk.history[-8:]),
+            history=tuple(talk.history[-REMEMBERED:]),
             line=LineTraits("voice", max_chars=SPOKEN_CHARS, spoken=True),
             now=now,
         )
@@ -208,6 +211,8 @@ class Switchboard:
         said, heard, whole = mask_numbers(said), mask_numbers(heard), mask_numbers(whole)
         passages = tuple(s.chunk_id for s in ending.sources if s.cited) if ending else ()
         talk.history.append(Exchange(said, heard, passages))
+        talk.settled += 1
+        del talk.history[:-REMEMBERED]
         micros = ending.usage.model_micros + ending.usage.embedding_micros if ending else 0
         turn = CallTurn(turn_id, number, said, heard, whole, interrupted, ending, measures or {}, {}, micros)
         async with self.db.tenant(talk.call.account_id) as conn:
@@ -223,7 +228,7 @@ class Switchboard:
                 self.clock.now(),
                 measures=measures,
                 parts=talk.parts,
-                summary=summary_of(talk.history[len(talk.call.history) :]),
+                summary=summary_of(talk.history[-talk.settled :] if talk.settled else (), talk.settled),
             )
 
     async def how_it_ended(self, account_id: str, call_sid: str) -> call_store.HowEnded | None:
@@ -249,9 +254,9 @@ class Switchboard:
             )
 
 
-def summary_of(exchanges: Sequence[Exchange]) -> str | None:
+def summary_of(exchanges: Sequence[Exchange], questions: int) -> str | None:
     """A call in a few lines, for a person who takes over and for the next text."""
     if not exchanges:
         return None
     lines = [f"- {e.said[:160]} → {e.answered[:200] or '(not heard)'}" for e in exchanges[-6:]]
-    return f"{len(exchanges)} questions by telephone:\n" + "\n".join(lines)
+    return f"{questions} questions by telephone:\n" + "\n".join(lines)

@@ -27,7 +27,9 @@ set timezone = 'UTC'
 """
 _WAIT_SECONDS = 10.0
 # Their statements find single rows, whatever the values: planning them anew for each would cost more than they do.
-_SET_ACCOUNT = "select set_config('hookflash.account_id', %s, true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+_SET_ACCOUNT = (
+    "select set_config('hookflash.account_id', %s, true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
 _SET_ACCOUNT_NOT_DURABLE = f"{_SET_ACCOUNT}, set_config('synchronous_commit', 'off', true)"
 
 set_json_dumps(msgspec.json.encode)

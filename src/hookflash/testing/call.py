@@ -165,7 +165,7 @@ class ScriptedCall:
 
     # What can be asked afterwards
 
-    def times(self, kind: type[CallEffect]) -> list[float]:  # type: ignore[valid-type]
+    def times(self, kind: type[CallEffect]) -> list[float]:
         """When effects of this kind happened."""
         return [at for at, effect in self.log if isinstance(effect, kind)]
 
