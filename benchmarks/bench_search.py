@@ -121,7 +121,7 @@ def place(owner: psycopg.Connection, passages: Passages, chosen: range, first: i
             "copy chunks (id, account_id, source_id, document_id, ordinal, text, headings, digest, tokens, terms) from stdin"
         ) as copy:
             for offset, number in enumerate(chosen):
-                row: tuple[object, ...] = (
+                cut: tuple[object, ...] = (
                     first + offset,
                     account,
                     source,

@@ -2,8 +2,10 @@
 
     python benchmarks/bench_start.py [--times 3]
 
-A second start of `hookflash serve --role all`: the data directory and our own PostgreSQL's cluster in it exist, as do the compiled
-Python modules. Ready means that the worker has taken its place and that the web role answers /readyz. The reference of the same run is the least that
+A second start of `hookflash serve --role all`: the data directory and our own PostgreSQL's cluster in it exist, as
+do the compiled
+Python modules. Ready means that the worker has taken its place and that the web role answers /readyz. The reference
+of the same run is the least that
 any program on these libraries takes: the interpreter with FastAPI, uvicorn and the driver imported, then the same
 PostgreSQL started.
 """
