@@ -129,7 +129,7 @@ def place(owner: psycopg.Connection, passages: Passages, chosen: range, first: i
                     offset,
                     passages.texts[number],
                 )
-                copy.write_row((*row, [], str(first + offset), 60, passages.terms[number]))
+                copy.write_row((*cut, [], str(first + offset), 60, passages.terms[number]))
         with cursor.copy(
             "copy embeddings (chunk_id, account_id, source_id, model, vector) from stdin (format binary)"
         ) as copy:
