@@ -93,6 +93,10 @@ async def measured(
             tasks.start_soon(talk.person)
         tasks.start_soon(talk.call_back)
         await anyio.sleep(warm)
+        # As PostgreSQL does by itself within a minute: without statistics of the new tables its plans are guesses.
+        async with await psycopg.AsyncConnection.connect(place.database_url, autocommit=True) as conn:
+            await conn.execute("analyze")
+        await anyio.sleep(2.0)
         talk.answered.clear()
         talk.acknowledged.clear()
         meter.start()

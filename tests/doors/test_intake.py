@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from hookflash.asgi import create_app
-from hookflash.conversation.lane_store import add_spend
+from hookflash.conversation.commit_store import add_spend
 from hookflash.conversation.turn import Turn
 from hookflash.db.pool import Database
 from hookflash.handoff import store as tickets
@@ -129,7 +129,7 @@ async def test_spend_of_the_account_ends_everybodys_day(database_url: str, fresh
     async with text_line(database_url, fresh_directory, account_day_usd=1.0) as line:
         async with line.core.db.tenant(line.account_id) as conn:
             for n in range(10):
-                await add_spend(conn, line.account_id, f"+1202555{n:04}", 100_000, line.core.clock.now())
+                await add_spend(conn, line.account_id, {f"+1202555{n:04}": 100_000}, line.core.clock.now())
         line.phone().text(OURS, "hello")
         await line.emulator.idle()
         ((state, asked),) = await verdicts(line)

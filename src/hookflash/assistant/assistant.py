@@ -1,7 +1,9 @@
 """An assistant's configuration: who it says it is, which models answer, within which bounds."""
 
-from typing import Annotated, Any, Self
+from functools import lru_cache
+from typing import Annotated, Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hookflash.assistant.templates import KEYS
@@ -95,10 +97,16 @@ class AssistantConfig(BaseModel):
         return templates
 
     @classmethod
-    def stored(cls, config: dict[str, Any]) -> Self:
+    def stored(cls, config: dict[str, Any]) -> "AssistantConfig":
         """Read a configuration that was stored, perhaps by another version: fields that it does not know are ignored."""
-        return cls.model_validate({key: value for key, value in config.items() if key in cls.model_fields})
+        return _stored(msgspec.json.encode(config))
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored: plain JSON values."""
         return self.model_dump(mode="json")
+
+
+@lru_cache(1_024)
+def _stored(config: bytes) -> AssistantConfig:
+    fields = AssistantConfig.model_fields
+    return AssistantConfig.model_validate({k: v for k, v in msgspec.json.decode(config).items() if k in fields})

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import phonenumbers
 
@@ -61,12 +62,7 @@ class Address:
     @property
     def country(self) -> str | None:
         """ISO 3166 code of the number's country, or None."""
-        if not self.is_number:
-            return None
-        try:
-            return phonenumbers.region_code_for_number(phonenumbers.parse(self.value))
-        except phonenumbers.NumberParseException:
-            return None
+        return _country(self.value) if self.is_number else None
 
     def __str__(self) -> str:
         """Twilio's notation."""
@@ -75,3 +71,11 @@ class Address:
     def masked(self) -> str:
         """For logs and screens: a number is personal data, so only its start and its last two digits show."""
         return f"{self.value[:3]}…{self.value[-2:]}" if len(self.value) > 5 else "…"
+
+
+@lru_cache(4_096)
+def _country(number: str) -> str | None:
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return None

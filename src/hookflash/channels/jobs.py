@@ -1,21 +1,24 @@
 """Background work of the channels: lanes on PostgreSQL, lanes of dead workers, sealing the journal."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import anyio
 import structlog
 
 from hookflash.base.clock import Clock
+from hookflash.base.coalesced import Coalesced
 from hookflash.base.errors import HookflashError, Unavailable
 from hookflash.channels.accept import Judge
 from hookflash.channels.backfill import Backfill
 from hookflash.channels.integration import Integration
 from hookflash.channels.store import Integrations
-from hookflash.conversation import intake_store, journal_store, lane_store, outbox_store
+from hookflash.conversation import commit_store, intake_store, journal_store, lane_store, outbox_store
+from hookflash.conversation.commit_store import Commit
 from hookflash.conversation.intake import Arrival, Decided, Standing, Taken
 from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
+from hookflash.conversation.lane_store import Release
 from hookflash.conversation.message import Media
 from hookflash.conversation.outbox import Accepted, Candidate, Refused
 from hookflash.db.pool import Connection, Database
@@ -38,6 +41,37 @@ class Desk:
     integrations: Integrations
     worker: Callable[[], int]
     point: Callable[[str], None] = lambda name: None
+    _load: Coalesced[str, tuple[Work, list[str]]] = field(init=False)
+    _commit: Coalesced[Commit, tuple[Leaving, ...] | Newer] = field(init=False)
+    _release: Coalesced[Release, None] = field(init=False)
+    _posted: Coalesced[tuple[Leaving, Accepted], None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_load", Coalesced(self._load_all))
+        object.__setattr__(self, "_commit", Coalesced(self._commit_all))
+        object.__setattr__(self, "_release", Coalesced(self._release_all))
+        object.__setattr__(self, "_posted", Coalesced(self._posted_all))
+
+    async def _load_all(self, account_id: str, contacts: Sequence[str]) -> list[tuple[Work, list[str]]]:
+        async with self.db.at_once(account_id) as conn:
+            return await lane_store.load(conn, contacts)
+
+    async def _commit_all(
+        self, account_id: str, commits: Sequence[Commit]
+    ) -> Sequence[tuple[Leaving, ...] | Newer | Exception]:
+        async with self.db.pipelined(account_id) as conn:
+            return await commit_store.commit_turns(conn, commits, self.clock.now())
+
+    async def _release_all(self, account_id: str, lanes: Sequence[Release]) -> list[None]:
+        async with self.db.at_once(account_id, durable=False) as conn:
+            await lane_store.release(conn, lanes)
+        return [None] * len(lanes)
+
+    async def _posted_all(self, account_id: str, rows: Sequence[tuple[Leaving, Accepted]]) -> list[None]:
+        # A crash that undid it would leave the sends unclear, to be settled.
+        async with self.db.at_once(account_id, durable=False) as conn:
+            await outbox_store.posted(conn, rows, self.clock.now())
+        return [None] * len(rows)
 
     async def take_in(
         self, integration: Integration, arrival: Arrival, judge: Judge
@@ -81,8 +115,7 @@ class Desk:
             return await lane_store.next_due(conn)
 
     async def load(self, held: Held) -> Work:
-        async with self.db.at_once(held.account_id) as conn:
-            work, orphans = await lane_store.load(conn, held)
+        work, orphans = await self._load(held.account_id, held.contact_id)
         if orphans:
             async with self.db.at_once(held.account_id) as conn:
                 await lane_store.fail(conn, orphans, "the assistant was deleted", self.clock.now())
@@ -93,8 +126,7 @@ class Desk:
     async def commit(self, held: Held, thought: Thought, *, final: bool, post_now: bool) -> tuple[Leaving, ...] | Newer:
         self.point("before_commit")
         marked = self.clock.monotonic()
-        async with self.db.pipelined(held.account_id) as conn:
-            rows = await lane_store.commit_turn(conn, held, thought, self.clock.now(), final=final, post_now=post_now)
+        rows = await self._commit(held.account_id, Commit(held, thought, final, post_now))
         if isinstance(rows, Newer):
             return rows
         self.point("after_commit")
@@ -104,12 +136,13 @@ class Desk:
         marked = self.clock.monotonic()
         async with self.db.tenant(held.account_id) as conn:
             integration = await self.integrations.get(conn, unanswered.integration_id)
-            row = await lane_store.acknowledge(conn, held, unanswered, out, integration.opt_out_scope, self.clock.now())
+            row = await commit_store.acknowledge(
+                conn, held, unanswered, out, integration.opt_out_scope, self.clock.now()
+            )
         return row and replace(row, marked=marked)
 
     async def release(self, held: Held, due_in: float | None, *, failed: bool = False) -> None:
-        async with self.db.at_once(held.account_id, durable=False) as conn:
-            await lane_store.release(conn, held, due_in, failed=failed)
+        await self._release(held.account_id, Release(held, due_in, failed))
 
     async def give_up(self, held: Held, unanswered: Unanswered, why: str) -> None:
         async with self.db.tenant(held.account_id) as conn:
@@ -128,9 +161,7 @@ class Desk:
             return await outbox_store.mark_posting(conn, held, row, scope, self.clock.now())
 
     async def posted(self, row: Leaving, outcome: Accepted) -> None:
-        # A crash that undid it would leave the send unclear, to be settled.
-        async with self.db.at_once(row.account_id, durable=False) as conn:
-            await outbox_store.posted(conn, row, outcome, self.clock.now())
+        await self._posted(row.account_id, (row, outcome))
 
     async def refused(self, row: Leaving, outcome: Refused, scope: str) -> None:
         async with self.db.tenant(row.account_id) as conn:

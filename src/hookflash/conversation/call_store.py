@@ -12,8 +12,9 @@ from psycopg.types.json import Jsonb
 from hookflash.base.errors import Conflict, Forbidden, NotFound
 from hookflash.base.ids import new_id
 from hookflash.conversation.call import CallArrival, CallRow, CallStanding, CallTurn, OpenCall
+from hookflash.conversation.commit_store import add_spend, open_ticket
 from hookflash.conversation.journal_store import journal
-from hookflash.conversation.lane_store import HISTORY, add_spend, open_ticket
+from hookflash.conversation.lane_store import HISTORY
 from hookflash.conversation.turn import Contact, Exchange, Session
 from hookflash.db.pool import Connection
 
@@ -294,7 +295,7 @@ async def keep_turn(conn: Connection, call: OpenCall, turn: CallTurn, now: datet
         {"said": turn.said, "answered": turn.heard, **record, "cost_micros": turn.cost_micros},
         now,
     )
-    await add_spend(conn, call.account_id, call.address, turn.cost_micros, now)
+    await add_spend(conn, call.account_id, {call.address: turn.cost_micros}, now)
     await conn.execute("update sessions set last_at = greatest(last_at, %s) where id = %s", (now, call.session.id))
     if ending is not None and ending.hand_off:
         await open_ticket(

@@ -28,6 +28,12 @@ async def standing(
         " on conflict (account_id, address) do update set unreachable_code = null returning contact_id",
         (arrival.account_id, str(arrival.address), new_id("cont")),
     )
+    # Before anything else of the contact, as whoever commits a turn of it does: else each could wait for the other.
+    await conn.execute(
+        "select from lanes l join contact_addresses a on a.contact_id = l.contact_id"
+        " where a.account_id = %s and a.address = %s for update of l",
+        (arrival.account_id, str(arrival.address)),
+    )
     known = await conn.execute(
         """
         select c.language,

@@ -1,5 +1,7 @@
 """SQL of the journal: adding entries, sealing those that were added, reading it for verification."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +33,37 @@ async def journal(
     await conn.execute(
         "insert into journal (account_id, at, kind, subject, contact_id, body, hash) values (%s, %s, %s, %s, %s, %s, %s)",
         (account_id, now, kind, subject, contact_id, text, entry_hash(account_id, now, kind, subject, text)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An entry to come."""
+
+    kind: str
+    subject: str
+    contact_id: str | None
+    body: object
+
+
+async def journal_all(conn: Connection | Together, account_id: str, told: Sequence[Told], now: datetime) -> None:
+    """Add these entries to the journal in the caller's transaction."""
+    texts = [msgspec.json.encode(to_json(entry.body)).decode() for entry in told]
+    await conn.execute(
+        "insert into journal (account_id, at, kind, subject, contact_id, body, hash)"
+        " select %s, %s, x.* from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]) as x",
+        (
+            account_id,
+            now,
+            [entry.kind for entry in told],
+            [entry.subject for entry in told],
+            [entry.contact_id for entry in told],
+            texts,
+            [
+                entry_hash(account_id, now, entry.kind, entry.subject, text)
+                for entry, text in zip(told, texts, strict=True)
+            ],
+        ),
     )
 
 

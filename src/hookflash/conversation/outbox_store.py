@@ -1,12 +1,12 @@
 """SQL of messages on their way out: marking before the request, and what became of it, whichever way we hear of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from hookflash.base.errors import Fenced
 from hookflash.conversation.intake_store import opt_out
-from hookflash.conversation.journal_store import journal
+from hookflash.conversation.journal_store import Told, journal, journal_all
 from hookflash.conversation.lane import Held, Leaving
 from hookflash.conversation.lane_store import leaving, wake
 from hookflash.conversation.outbox import Accepted, Refused
@@ -59,22 +59,19 @@ async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, n
     return found["why"] or "settled meanwhile"
 
 
-async def posted(conn: Connection, row: Leaving, outcome: Accepted, now: datetime) -> None:
-    """The vendor has it. A status callback may have told us before."""
+async def posted(conn: Connection, rows: Sequence[tuple[Leaving, Accepted]], now: datetime) -> None:
+    """The vendor has them. A status callback may have told us before."""
     both = Together()
     await both.execute(
-        "update messages set sid = coalesce(sid, %s),"
-        " state = case when state in ('posting', 'waiting', 'parked') then %s else state end,"
-        " updated_at = %s where id = %s",
-        (outcome.sid, outcome.status, now, row.id),
+        "update messages m set sid = coalesce(m.sid, x.sid),"
+        " state = case when m.state in ('posting', 'waiting', 'parked') then x.status else m.state end, updated_at = %s"
+        " from unnest(%s::text[], %s::text[], %s::text[]) as x (id, sid, status) where m.id = x.id",
+        (now, [row.id for row, _ in rows], [a.sid for _, a in rows], [a.status for _, a in rows]),
     )
-    await journal(
+    await journal_all(
         both,
-        row.account_id,
-        "sent",
-        row.id,
-        row.contact_id,
-        {"sid": outcome.sid, "to": row.address, "body": row.body},
+        rows[0][0].account_id,
+        [Told("sent", row.id, row.contact_id, {"sid": a.sid, "to": row.address, "body": row.body}) for row, a in rows],
         now,
     )
     await both.run(conn)

@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from hookflash.base.errors import Misconfigured, Unavailable
+from hookflash.db.corked import CorkedConnection
 from hookflash.db.refusal import explained
 
 Connection = psycopg.AsyncConnection[DictRow]
@@ -63,7 +64,7 @@ class Database:
         await _verify(url)
         pool = AsyncConnectionPool[Connection](
             url,
-            connection_class=psycopg.AsyncConnection[DictRow],
+            connection_class=CorkedConnection,
             kwargs={"autocommit": True, "row_factory": dict_row} | _KEEPALIVES,
             min_size=min(2, max_size),
             max_size=max_size,

@@ -144,6 +144,9 @@ class Courier:
             return Failure(11215, target, SENTENCES[11215], None, "", tries)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             return Failure(11205, target, f"{SENTENCES[11205]}: {type(error).__name__}", None, "ct", tries)
+        except AttributeError as error:
+            # The HTTP library asks a connection for its socket that was reset as it opened, and has none any more.
+            return Failure(11205, target, f"{SENTENCES[11205]}: {type(error).__name__}", None, "ct", tries)
         except (httpx2.TransportError, TimeoutError) as error:
             return Failure(11200, target, f"{SENTENCES[11200]}: {type(error).__name__}", None, "rt", tries)
         if answer.is_success:

@@ -13,7 +13,7 @@ from hookflash.base.clock import Clock
 from hookflash.base.errors import HookflashError, Unavailable
 from hookflash.db.jobs import Task, defer
 from hookflash.db.pool import Database
-from hookflash.knowledge import store
+from hookflash.knowledge import answer_store, store
 from hookflash.knowledge.analyze import terms
 from hookflash.knowledge.chunk import Chunk, chunk
 from hookflash.knowledge.document import Limits, RawDocument
@@ -195,7 +195,7 @@ class Indexer:
             accounts = [r["account_id"] for r in await cursor.fetchall()]
         for account_id in accounts:
             async with self.db.tenant(account_id) as conn:
-                await store.forget_answers(conn, self.clock.now() - KEEP_ANSWERS)
+                await answer_store.forget_answers(conn, self.clock.now() - KEEP_ANSWERS)
 
     def tasks(self) -> list[Task]:
         """What a worker has to know."""

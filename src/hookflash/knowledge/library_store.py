@@ -4,11 +4,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from hookflash.base.clock import Clock
+from hookflash.base.coalesced import Coalesced
 from hookflash.db.pool import Database
-from hookflash.knowledge import store
+from hookflash.knowledge import answer_store, store
 from hookflash.knowledge.fusion import Ranked
 from hookflash.knowledge.keywords import KeywordIndex
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
+from hookflash.knowledge.questions import Questions
 from hookflash.knowledge.search import Limits, search
 from hookflash.knowledge.shelf import Key, Shelf
 from hookflash.knowledge.source import Scope
@@ -28,16 +30,19 @@ class KnowledgeBase:
         self._db = db
         self._clock = clock
         self._embedder = embedder
+        self._asked: dict[str, Questions] = {}
         # How many chunks a source has at a version, which counting them each time would cost more than the search.
         self._sizes: dict[str, tuple[int, int]] = {}
         self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
         self._passages: OrderedDict[int, tuple[int, Passage]] = OrderedDict()
         self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
+        self._versions: Coalesced[tuple[str, ...], list[tuple[str, int, str]]] = Coalesced(self._versions_of_all)
+        self._kept: Coalesced[str, bytes | None] = Coalesced(self._kept_of_all)
+        self._keeping: Coalesced[tuple[str, bytes], None] = Coalesced(self._keep_all)
 
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
         """These sources (none named: all) of the account, as they are now."""
-        async with self._db.at_once(account_id) as conn:
-            found = await store.versions_of(conn, sources)
+        found = await self._versions(account_id, tuple(sources))
         unknown = [source for source, version, _ in found if self._sizes.get(source, (0, 0))[0] != version]
         if unknown:
             async with self._db.at_once(account_id) as conn:
@@ -47,7 +52,13 @@ class KnowledgeBase:
 
     async def search(self, scope: Scope, question: str, limits: Limits | None = None) -> Found | NothingFound:
         """The passages of the scope that bear on the question."""
-        return await search(question, scope, store=self, embedder=self._embedder, limits=limits or Limits())
+        return await search(question, scope, store=self, embedder=self._questions, limits=limits or Limits())
+
+    def _questions(self, model: str) -> Embedder:
+        if model not in self._asked:
+            self._embedder(model)
+            self._asked[model] = Questions(lambda: self._embedder(model))
+        return self._asked[model]
 
     async def nearest(self, scope: Scope, model: str, vectors: Vector, limit: int) -> Sequence[Ranked]:
         """Exact over small sources, in memory; through their graphs in PostgreSQL over big ones."""
@@ -90,12 +101,30 @@ class KnowledgeBase:
 
     async def kept(self, account_id: str, key: str) -> bytes | None:
         """An answer that was given before."""
-        async with self._db.at_once(account_id) as conn:
-            return await store.cached_answer(conn, key)
+        return await self._kept(account_id, key)
 
     async def keep(self, account_id: str, key: str, answer: bytes) -> None:
+        await self._keeping(account_id, (key, answer))
+
+    async def _versions_of_all(
+        self, account_id: str, wanted: Sequence[tuple[str, ...]]
+    ) -> list[list[tuple[str, int, str]]]:
+        found = {}
+        async with self._db.at_once(account_id) as conn:
+            cursors = {sources: await store.versions_of(conn, sources) for sources in dict.fromkeys(wanted)}
+            for sources, cursor in cursors.items():
+                found[sources] = await store.read_versions(cursor)
+        return [found[sources] for sources in wanted]
+
+    async def _kept_of_all(self, account_id: str, keys: Sequence[str]) -> list[bytes | None]:
+        async with self._db.at_once(account_id) as conn:
+            found = await answer_store.cached_answers(conn, keys)
+        return [found.get(key) for key in keys]
+
+    async def _keep_all(self, account_id: str, answers: Sequence[tuple[str, bytes]]) -> list[None]:
         async with self._db.at_once(account_id, durable=False) as conn:
-            await store.keep_answer(conn, account_id, key, answer, self._clock.now())
+            await answer_store.keep_answers(conn, account_id, dict(answers), self._clock.now())
+        return [None] * len(answers)
 
     async def _terms(self, account_id: str, key: Key) -> Terms:
         async with self._db.tenant(account_id) as conn:

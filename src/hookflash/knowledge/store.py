@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
+from psycopg import AsyncCursor
 from psycopg.errors import UniqueViolation
-from psycopg.rows import tuple_row
+from psycopg.rows import DictRow, tuple_row
 
 from hookflash.base.errors import Conflict, Invalid, NotFound
 from hookflash.base.ids import new_id
@@ -374,12 +375,16 @@ async def switch_model(conn: Connection, source_id: str, model: str, now: dateti
 # Searching
 
 
-async def versions_of(conn: Connection, wanted: Sequence[str]) -> list[tuple[str, int, str]]:
-    """The named sources (none named: all of the account) as they are now: (id, version, embedding model)."""
-    cursor = await conn.execute(
+async def versions_of(conn: Connection, wanted: Sequence[str]) -> AsyncCursor[DictRow]:
+    """Ask for the named sources (none named: all of the account) as they are now; see `read_versions`."""
+    return await conn.execute(
         "select id, version, embedding_model from sources where cardinality(%(w)s::text[]) = 0 or id = any(%(w)s) order by id",
         {"w": list(wanted)},
     )
+
+
+async def read_versions(cursor: AsyncCursor[DictRow]) -> list[tuple[str, int, str]]:
+    """(id, version, embedding model) of each source asked for."""
     return [(r["id"], r["version"], r["embedding_model"]) for r in await cursor.fetchall()]
 
 
@@ -476,21 +481,3 @@ async def chunk_ids(conn: Connection, source_id: str) -> list[int]:
 
 
 # Answers that were given
-
-
-async def cached_answer(conn: Connection, key: str) -> bytes | None:
-    cursor = await conn.execute("select answer::text as answer from answer_cache where key = %s", (key,))
-    row = await cursor.fetchone()
-    return row["answer"].encode() if row else None
-
-
-async def keep_answer(conn: Connection, account_id: str, key: str, answer: bytes, now: datetime) -> None:
-    await conn.execute(
-        "insert into answer_cache (account_id, key, answer, at) values (%s, %s, %s::jsonb, %s)"
-        " on conflict (account_id, key) do update set answer = excluded.answer, at = excluded.at",
-        (account_id, key, answer.decode(), now),
-    )
-
-
-async def forget_answers(conn: Connection, older_than: datetime) -> None:
-    await conn.execute("delete from answer_cache where at < %s", (older_than,))

@@ -17,6 +17,7 @@ import re
 import socket
 from base64 import b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import NoReturn, Self
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -49,6 +50,8 @@ class TwilioClient:
     ) -> None:
         """Times are in seconds. Raises Misconfigured when the base is not an http(s) URL."""
         self._connection = _Connection(base_url, connect_timeout, read_timeout, connections)
+        # The SDK builds several objects for each account.
+        self._account = lru_cache(64)(lambda credentials: Account(credentials, self._connection))
 
     async def __aenter__(self) -> Self:
         self._connection.open()
@@ -60,8 +63,8 @@ class TwilioClient:
         await self._connection.close()
 
     def account(self, credentials: Credentials) -> Account:
-        """The operations in the name of one account (or sub-account); costs nothing, so make one whenever needed."""
-        return Account(credentials, self._connection)
+        """The operations in the name of one account (or sub-account); costs little, so ask whenever needed."""
+        return self._account(credentials)
 
 
 class _Connection(Connection):

@@ -1,0 +1,314 @@
+"""SQL of a turn's end: what was thought becomes rows on their way, a record, a cost, perhaps a ticket; all or nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.types.json import Jsonb
+
+from hookflash.base.errors import Fenced
+from hookflash.base.ids import new_id
+from hookflash.conversation.journal_store import journal
+from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered
+from hookflash.db.pool import Connection
+from hookflash.db.together import Together
+
+MAX_PARTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A turn to be committed on a lane that we hold. `final`: also when more was said meanwhile. With `post_now` the
+    first row comes back already marked `posting`, so that it may leave at once.
+    """
+
+    held: Held
+    thought: Thought
+    final: bool
+    post_now: bool
+
+
+async def commit_turns(
+    conn: Connection, commits: Sequence[Commit], now: datetime
+) -> list[tuple[Leaving, ...] | Newer | Fenced]:
+    """The end of the think act of several contacts: answers as rows on their way, the turns, the journal; all or nothing.
+
+    For each Fenced when its lane is no longer ours, Newer when more was said meanwhile (unless `final`).
+    """
+    lanes = await conn.execute(
+        "select l.contact_id from unnest(%s::text[], %s::integer[], %s::bigint[]) as h (contact_id, worker, fence)"
+        " join lanes l on l.contact_id = h.contact_id and l.worker = h.worker and l.fence = h.fence"
+        " order by l.contact_id for update of l",
+        (
+            [c.held.contact_id for c in commits],
+            [c.held.worker for c in commits],
+            [c.held.fence for c in commits],
+        ),
+    )
+    states = await conn.execute(
+        """
+        select x.contact,
+          (select count(*) from messages where id = any(string_to_array(x.ids, ' ')) and state = 'unanswered') as ours,
+          exists (select from messages m where m.contact_id = x.contact and m.direction = 'in' and m.state = 'unanswered'
+                    and m.integration_id = x.integration and m.id <> all(string_to_array(x.ids, ' '))) as newer,
+          coalesce((select opted_out from opt_outs where address = x.address and sender = x.scope), false) as out,
+          exists (select from tickets t where t.contact_id = x.contact and t.state = 'claimed') as human,
+          (select disabled from integrations where id = x.integration) as disabled
+        from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) as x (contact, integration, address, scope, ids)
+        """,
+        (
+            [c.held.contact_id for c in commits],
+            [c.thought.unanswered.integration_id for c in commits],
+            [str(c.thought.unanswered.messages[-1].address) for c in commits],
+            [c.thought.scope for c in commits],
+            [" ".join(m.id for m in c.thought.unanswered.messages) for c in commits],
+        ),
+    )
+    ours = {r["contact_id"] for r in await lanes.fetchall()}
+    found = {r["contact"]: r for r in await states.fetchall()}
+    outcomes: list[tuple[Leaving, ...] | Newer | Fenced] = []
+    spent: dict[str, int] = {}
+    for commit in commits:
+        contact_id = commit.held.contact_id
+        state = found[contact_id]
+        if contact_id not in ours:
+            outcomes.append(Fenced("another worker holds this lane"))
+        elif state["ours"] == 0:
+            outcomes.append(())
+        elif state["newer"] and not commit.final:
+            outcomes.append(Newer())
+        else:
+            withheld = (
+                ("opted out" if state["out"] else None)
+                or ("a person has taken over" if state["human"] else None)
+                or ("the integration is disabled" if state["disabled"] else None)
+            )
+            outcomes.append(await _commit_turn(conn, commit, withheld, now))
+            address = str(commit.thought.unanswered.messages[-1].address)
+            spent[address] = spent.get(address, 0) + commit.thought.cost_micros
+    if commits:
+        await add_spend(conn, commits[0].held.account_id, spent, now)
+    return outcomes
+
+
+async def _commit_turn(conn: Connection, commit: Commit, withheld: str | None, now: datetime) -> tuple[Leaving, ...]:
+    held, thought = commit.held, commit.thought
+    unanswered = thought.unanswered
+    ids = [m.id for m in unanswered.messages]
+    outgoing = () if withheld else thought.outgoing
+    turn_id = thought.turn_id
+    rest = Together()
+    await rest.execute(
+        "update messages set state = %s, why = coalesce(%s, why), turn_id = %s, language = coalesce(%s, language),"
+        " updated_at = %s where id = any(%s) and state = 'unanswered'",
+        (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, ids),
+    )
+    rows = await _insert_outgoing(
+        conn, held, unanswered, outgoing, turn_id, thought.language, now, post_now=commit.post_now
+    )
+    await rest.execute(
+        "insert into turns (id, account_id, contact_id, session_id, said, question, answered, kind, confidence, model,"
+        " prompt_revision, language, record, cost_micros, at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            turn_id,
+            held.account_id,
+            held.contact_id,
+            unanswered.session.id,
+            thought.said,
+            thought.question,
+            "" if withheld else thought.answered,
+            withheld or thought.kind,
+            thought.confidence,
+            thought.model,
+            thought.prompt_revision,
+            thought.language,
+            Jsonb(thought.record),
+            thought.cost_micros,
+            now,
+        ),
+    )
+    await journal(
+        rest,
+        held.account_id,
+        "turn",
+        turn_id,
+        held.contact_id,
+        {
+            "messages": ids,
+            "kind": withheld or thought.kind,
+            "said": thought.said,
+            "question": thought.question,
+            "answered": "" if withheld else thought.answered,
+            "model": thought.model,
+            "prompt_revision": thought.prompt_revision,
+            "confidence": thought.confidence,
+            "cost_micros": thought.cost_micros,
+            **thought.record,
+        },
+        now,
+    )
+    await rest.execute(
+        "update sessions set last_at = greatest(last_at, %s) where id = %s", (now, unanswered.session.id)
+    )
+    if thought.hand_off and not withheld:
+        await open_ticket(
+            rest,
+            held.account_id,
+            held.contact_id,
+            unanswered.session.id,
+            turn_id,
+            thought.hand_off,
+            thought.said,
+            now,
+        )
+    await rest.execute("update lanes set failures = 0 where contact_id = %s and failures > 0", (held.contact_id,))
+    if thought.language is not None and thought.language != unanswered.contact.language:
+        await rest.execute(
+            "update contacts c set language = %s from integrations i where c.id = %s and i.id = %s"
+            " and coalesce((i.config ->> 'contact_collection')::boolean, true)",
+            (thought.language, held.contact_id, unanswered.integration_id),
+        )
+    await rest.run(conn)
+    if any(out.delay for out in outgoing):
+        await conn.execute("select pg_notify('inline', %s)", (" ".join(ids),))
+    return rows
+
+
+def _state(thought: Thought, withheld: str | None) -> str:
+    """What becomes of the messages that were thought about."""
+    if withheld is None:
+        return thought.state
+    return "human" if withheld == "a person has taken over" else "silenced"
+
+
+async def add_spend(conn: Connection | Together, account_id: str, spent: Mapping[str, int], now: datetime) -> None:
+    """Add to today's spend of numbers, in micro-dollars, and of the account. Always in one order, so that none waits for
+    another that waits for it.
+    """
+    rows = {(address, 0): micros for address, micros in spent.items() if micros > 0}
+    for (address, _), micros in list(rows.items()):
+        shard = ("", hash(address) % 8)
+        rows[shard] = rows.get(shard, 0) + micros
+    if not rows:
+        return
+    ordered = sorted(rows)
+    await conn.execute(
+        "insert into spend as s (account_id, day, address, shard, micros)"
+        " select %s, %s, x.address, x.shard, x.micros from unnest(%s::text[], %s::smallint[], %s::bigint[])"
+        "   as x (address, shard, micros)"
+        " on conflict (account_id, day, address, shard) do update set micros = s.micros + excluded.micros",
+        (account_id, now.date(), [a for a, _ in ordered], [n for _, n in ordered], [rows[key] for key in ordered]),
+    )
+
+
+async def open_ticket(
+    conn: Connection | Together,
+    account_id: str,
+    contact_id: str,
+    session_id: str | None,
+    turn_id: str | None,
+    reason: str,
+    summary: str,
+    now: datetime,
+) -> None:
+    """Ask for a person; a contact has at most one open ticket, which a further reason refreshes."""
+    await conn.execute(
+        "insert into tickets as t (id, account_id, contact_id, session_id, turn_id, reason, summary, created_at, updated_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " on conflict (contact_id) where state = 'open' do update set reason = excluded.reason,"
+        " summary = left(t.summary || E'\\n' || excluded.summary, 4000), turn_id = excluded.turn_id, updated_at = excluded.updated_at",
+        (new_id("tick"), account_id, contact_id, session_id, turn_id, reason, summary[:2000], now, now),
+    )
+
+
+async def _insert_outgoing(
+    conn: Connection,
+    held: Held,
+    unanswered: Unanswered,
+    outgoing: Sequence[Outgoing],
+    turn_id: str | None,
+    language: str | None,
+    now: datetime,
+    *,
+    post_now: bool,
+) -> tuple[Leaving, ...]:
+    rows: list[Leaving] = []
+    for part, out in enumerate(outgoing[:MAX_PARTS]):
+        posting = part == 0 and post_now and out.delay == 0
+        row = Leaving(
+            id=new_id("msg"),
+            contact_id=held.contact_id,
+            account_id=held.account_id,
+            integration_id=unanswered.integration_id,
+            address=str(unanswered.messages[-1].address),
+            sender=unanswered.sender,
+            body=out.body,
+            kind=out.kind,
+            state="posting" if posting else "waiting",
+            attempts=1 if posting else 0,
+            poster=held.worker if posting else None,
+            posted_age=0.0 if posting else None,
+            waits=out.delay,
+        )
+        rows.append(row)
+        await conn.execute(
+            "insert into messages (id, account_id, contact_id, integration_id, session_id, turn_id, direction, kind, address,"
+            " sender, body, language, state, in_reply_to, part, attempts, poster, posted_at, not_before, segments, cost_micros, at)"
+            " values (%s, %s, %s, %s, %s, %s, 'out', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " case when %s then clock_timestamp() end, clock_timestamp() + make_interval(secs => %s), %s, %s, %s)"
+            " on conflict (in_reply_to) where kind = 'acknowledgement' do nothing",
+            (
+                row.id,
+                held.account_id,
+                held.contact_id,
+                unanswered.integration_id,
+                unanswered.session.id,
+                turn_id,
+                out.kind,
+                row.address,
+                row.sender,
+                out.body,
+                language,
+                row.state,
+                unanswered.messages[0].id,
+                part,
+                row.attempts,
+                row.poster,
+                posting,
+                out.delay,
+                out.segments,
+                out.cost_micros,
+                now,
+            ),
+        )
+    return tuple(rows)
+
+
+async def acknowledge(
+    conn: Connection, held: Held, unanswered: Unanswered, out: Outgoing, scope: str, now: datetime
+) -> Leaving | None:
+    """Put the one acknowledgement of a turn on its way; None when it has left before or may not leave."""
+    lane = await conn.execute(
+        "select not coalesce((select opted_out from opt_outs where address = %s and sender = %s), false)"
+        " and not exists (select from messages where in_reply_to = %s and kind = 'acknowledgement')"
+        " and not exists (select from tickets where contact_id = %s and state = 'claimed')"
+        " and not (select disabled from integrations where id = %s) as may"
+        " from lanes where contact_id = %s and worker = %s and fence = %s for update",
+        (
+            str(unanswered.messages[-1].address),
+            scope,
+            unanswered.messages[0].id,
+            held.contact_id,
+            unanswered.integration_id,
+            held.contact_id,
+            held.worker,
+            held.fence,
+        ),
+    )
+    row = await lane.fetchone()
+    if row is None:
+        raise Fenced("another worker holds this lane")
+    if not row["may"]:
+        return None
+    rows = await _insert_outgoing(conn, held, unanswered, (out,), None, None, now, post_now=True)
+    return rows[0]
