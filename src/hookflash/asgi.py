@@ -9,12 +9,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from hookflash import __version__
 from hookflash.assistant.routes import assistants
+from hookflash.assistant.tool_routes import tool_imports, tools
 from hookflash.base.errors import HookflashError
 from hookflash.channels.api_routes import integrations
 from hookflash.channels.calls_routes import calls
 from hookflash.channels.check import NONCE_HEADER
+from hookflash.channels.realtime_routes import router as realtime_router
+from hookflash.channels.relay_routes import router as relay_router
 from hookflash.channels.routes import router as twilio_router
 from hookflash.channels.stream_routes import router as stream_router
+from hookflash.channels.transfer_routes import router as transfer_router
 from hookflash.channels.voice_routes import Voices
 from hookflash.channels.voice_routes import router as voice_router
 from hookflash.conversation import routes as conversation
@@ -22,6 +26,8 @@ from hookflash.conversation.journal_store import journal
 from hookflash.db.listen import Listener, Notified, Reconnected
 from hookflash.handoff.routes import tickets
 from hookflash.knowledge import routes as knowledge
+from hookflash.knowledge.curated_routes import curated
+from hookflash.knowledge.web_routes import sites
 from hookflash.rest.application import new_application
 from hookflash.rest.auth import Doorkeeper, Principal
 from hookflash.rest.caller import Office
@@ -34,11 +40,15 @@ ROUTERS = (
     workspace_routes.account,
     workspace_routes.keys,
     assistants,
+    tools,
+    tool_imports,
     integrations,
     calls,
     knowledge.sources,
+    sites,
     knowledge.documents,
     knowledge.search,
+    curated,
     conversation.contacts,
     conversation.sessions,
     conversation.messages,
@@ -80,18 +90,27 @@ def create_app(core: Core) -> FastAPI:
     app.state.core = core
     app.state.webhooks = webhooks
     app.state.sound = sound
+    app.state.dialogues = core.dialogues()
     app.state.voices = voices = Voices(webhooks, core.switchboard(), core.twilio)
     app.state.office = Office(core.db, core.clock, journal)
     app.state.integrations = core.integrations
     app.state.outbound = core.outbound()
     app.state.public_url = settings.public_url
     app.state.models = settings.model_names
+    app.state.workbench = core.workbench
     app.state.shelves = knowledge.Shelves(
-        core.knowledge, core.providers.embedder, settings.embedder, settings.max_upload_bytes
+        core.knowledge,
+        core.providers.embedder,
+        settings.embedder,
+        settings.max_upload_bytes,
+        core.elsewhere,
     )
     app.include_router(twilio_router)
     app.include_router(voice_router)
+    app.include_router(relay_router)
+    app.include_router(transfer_router)
     app.include_router(stream_router)
+    app.include_router(realtime_router)
     for router in ROUTERS:
         app.include_router(router)
 

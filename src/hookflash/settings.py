@@ -128,6 +128,9 @@ class Settings(BaseModel):
         (),
         description="Voices to try, in order, such as elevenlabs:@<voice id>. Unset: elevenlabs, cartesia, openai, by key.",
     )
+    realtime: str = Field(
+        "openai", min_length=1, description="Model for calls of speech to speech, such as openai:gpt-realtime-2.1-mini."
+    )
     deepgram_api_key: Secret | None = Field(None, description="Key of Deepgram.")
     deepgram_base_url: WebAddress | None = Field(
         None, description="Base address of Deepgram in another region, or of your own."
@@ -143,6 +146,19 @@ class Settings(BaseModel):
     backfill_seconds: float = Field(
         300, ge=10, le=86_400, description="How often Twilio's list of messages is compared with what arrived."
     )
+
+    tools_per_assistant: int = Field(5, ge=1, le=100, description="Most tools that an assistant may have.")
+    tool_name_chars: int = Field(30, ge=1, le=64, description="Longest name of a tool.")
+    tool_description_chars: int = Field(300, ge=1, le=4_000, description="Longest description of a tool.")
+    tool_properties: int = Field(25, ge=1, le=200, description="Most properties that the input of a tool may have.")
+    allowed_hosts: Names = Field(
+        (),
+        description="Hosts of your own network (`erp.internal`, `10.0.0.7:8080`) that tools and web sources may reach.",
+    )
+    web_delay_seconds: float = Field(
+        1.0, ge=0, le=60, description="Pause between two requests to one web site; its robots.txt may ask for more."
+    )
+    web_page_bytes: int = Field(10_000_000, ge=1_000, description="Largest web page that is read.")
 
     media_bucket: str | None = Field(None, description="S3-compatible bucket for media. Unset: the data directory.")
     media_endpoint: WebAddress | None = Field(
@@ -259,6 +275,8 @@ _SECTIONS = {
     "models": "Answers",
     "stt": "Speech",
     "worker_concurrency": "Work",
+    "tools_per_assistant": "Tools",
+    "allowed_hosts": "Outside addresses",
     "media_bucket": "Media",
     "vault_addr": "Vault",
     "log_level": "Log",

@@ -1,15 +1,25 @@
 """Knows everything and decides nothing: constructs the parts from the settings and hands each what it needs."""
 
+import hashlib
+import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio.to_thread
 
+from hookflash.assistant.ahead import Ahead, Search
 from hookflash.assistant.answer import Means, answerer
+from hookflash.assistant.builtin import Builtin
 from hookflash.assistant.followup import resolve as follow_up
 from hookflash.assistant.library import Library
 from hookflash.assistant.model import Image
+from hookflash.assistant.realtime import lookup
+from hookflash.assistant.tool import Limits as ToolLimits
+from hookflash.assistant.tool import Toolbox
+from hookflash.assistant.tool_routes import Workbench
+from hookflash.assistant.toolbox_store import StoredToolbox
 from hookflash.base.breaker import Breakers
 from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import HookflashError, Misconfigured
@@ -22,6 +32,8 @@ from hookflash.channels.integration import Credentials
 from hookflash.channels.jobs import Desk
 from hookflash.channels.media import IMAGES, Blobs, MediaKeeper, Transcriber
 from hookflash.channels.outbound import Outbound
+from hookflash.channels.realtime_routes import Dialogues
+from hookflash.channels.redial_jobs import Redial
 from hookflash.channels.routes import Webhooks
 from hookflash.channels.store import Integrations
 from hookflash.channels.stream_routes import Sound, Studio
@@ -34,15 +46,27 @@ from hookflash.conversation.turn import Answerer, Turn
 from hookflash.db.embedded import EmbeddedPostgres
 from hookflash.db.migrate import migrate, require_current
 from hookflash.db.pool import Database
+from hookflash.knowledge.crawl import Fetcher
+from hookflash.knowledge.crawl_jobs import Crawler
+from hookflash.knowledge.curated import CuratedMatch
+from hookflash.knowledge.curated_jobs import QuestionEmbedder
+from hookflash.knowledge.curated_store import CuratedAnswers
 from hookflash.knowledge.document import Limits
+from hookflash.knowledge.external_store import Elsewhere
 from hookflash.knowledge.jobs import Indexer
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.library_store import KnowledgeBase
 from hookflash.providers.files import FileBlobs
+from hookflash.providers.guarded import guarded_client
+from hookflash.providers.http_tool import HttpTools
+from hookflash.providers.indexes import index_config, open_index
+from hookflash.providers.mcp_tool import McpTools
 from hookflash.providers.openai_speech import OpenAITranscriber
+from hookflash.providers.python_tool import PythonTools, installed_tools
 from hookflash.providers.registry import Providers, Timeouts
 from hookflash.providers.s3 import BucketBlobs
 from hookflash.providers.silero import Silero, package_model
+from hookflash.providers.web_fetch import WebFetcher
 from hookflash.settings import Settings
 from hookflash.speech.failover import SteadyStt, SteadyTts
 from hookflash.speech.gate import Gate
@@ -72,7 +96,13 @@ class Core:
     providers: Providers
     blobs: Blobs
     knowledge: KnowledgeBase
+    elsewhere: Elsewhere
+    curated: CuratedAnswers
+    fetcher: Fetcher
+    workbench: Workbench
     answer: Answerer
+    lookup: Answerer
+    ahead: Ahead
     studio: Studio
     point: Point = field(default=_nowhere)
 
@@ -82,6 +112,12 @@ class Core:
     def indexer(self) -> Indexer:
         limits = Limits(file_bytes=self.settings.max_upload_bytes)
         return Indexer(self.db, self.clock, self.providers.embedder, limits, self.owner_url)
+
+    def crawler(self) -> Crawler:
+        return Crawler(self.db, self.clock, self.fetcher, self.settings.web_delay_seconds)
+
+    def question_embedder(self) -> QuestionEmbedder:
+        return QuestionEmbedder(self.db, self.providers.embedder, self.settings.embedder)
 
     def webhooks(self) -> Webhooks:
         return Webhooks(
@@ -97,11 +133,17 @@ class Core:
     def sound(self) -> Sound:
         return Sound(make_scorer, self.studio, self.clock)
 
+    def dialogues(self) -> Dialogues:
+        return Dialogues(self.providers.sts, self.settings.realtime, self.lookup, self.clock)
+
     def switchboard(self) -> Switchboard:
-        return Switchboard(self.db, self.clock, self.answer)
+        return Switchboard(self.db, self.clock, self.answer, look_ahead=self.ahead.look)
 
     def outbound(self) -> Outbound:
         return Outbound(self.twilio, self.clock, self.switchboard(), by_day_only, self.settings.public_url)
+
+    def redial(self) -> Redial:
+        return Redial(self.db, self.clock, self.integrations, self.outbound())
 
     def _desk(self) -> Desk:
         return desk(self, lambda: 0)
@@ -151,20 +193,38 @@ async def open_core(
             account_sid=settings.twilio_account_sid, auth_tokens=(own.get_secret_value(),) if own else ()
         )
         blobs = make_blobs(settings)
-        knowledge = KnowledgeBase(db, clock, providers.embedder)
+        sealer = Sealer(settings.sealing_key())
+        allowed = frozenset(settings.allowed_hosts)
+        web = await stack.enter_async_context(guarded_client(allow=allowed, timeout=20.0))
+        opening = partial(open_index, index_config(allowed, settings.data_dir / "indexes"))
+        elsewhere = Elsewhere(db, sealer, opening, providers.embedder)
+        stack.push_async_callback(elsewhere.aclose)
+        knowledge = KnowledgeBase(db, clock, providers.embedder, elsewhere)
         library = Library(knowledge, providers.embedder, settings.embedder)
+        ahead = Ahead(library.search, follow_up, library.embedding_cost, clock)
+        signing, mcp = tool_signing_key(settings).encode(), McpTools(web, clock)
+        runs = {"http": HttpTools(web, clock, signing).call, "mcp": mcp.call, "python": PythonTools(clock).call}
+        builtins: dict[str, Builtin] = {}
+        toolbox = StoredToolbox(db, clock, sealer, runs, builtins)
+        curated = CuratedAnswers(db, clock, providers.embedder, settings.embedder)
         yield Core(
             settings=settings,
             clock=clock,
             url=url,
             owner_url=url,
             db=db,
-            integrations=Integrations(Sealer(settings.sealing_key()), fallback),
+            integrations=Integrations(sealer, fallback),
             twilio=twilio,
             providers=providers,
             blobs=blobs,
             knowledge=knowledge,
-            answer=answer or make_answerer(library, providers, blobs, clock),
+            elsewhere=elsewhere,
+            curated=curated,
+            fetcher=WebFetcher(web, settings.web_page_bytes),
+            workbench=Workbench(sealer, tool_limits(settings), runs, signing, mcp.offered, installed_tools, builtins),
+            answer=answer or make_answerer(library, ahead.search, providers, blobs, clock, toolbox, curated),
+            lookup=lookup(library.search, library.embedding_cost, clock),
+            ahead=ahead,
             studio=studio or VendorStudio(providers, settings, Breakers(clock)),
             point=point,
         )
@@ -215,7 +275,31 @@ def make_blobs(settings: Settings) -> Blobs:
     )
 
 
-def make_answerer(library: Library, providers: Providers, blobs: Blobs, clock: Clock) -> Answerer:
+def tool_signing_key(settings: Settings) -> str:
+    """What each tool's signing secret follows from; it follows from the secret key."""
+    key = settings.sealing_key().get_secret_value().encode()
+    return hmac.new(key, b"the signature of requests to tools", hashlib.sha256).hexdigest()
+
+
+def tool_limits(settings: Settings) -> ToolLimits:
+    """How big tools may be, and how many an assistant may have."""
+    return ToolLimits(
+        settings.tool_name_chars,
+        settings.tool_description_chars,
+        settings.tool_properties,
+        settings.tools_per_assistant,
+    )
+
+
+def make_answerer(
+    library: Library,
+    search: Search,
+    providers: Providers,
+    blobs: Blobs,
+    clock: Clock,
+    toolbox: Toolbox,
+    curated: CuratedAnswers,
+) -> Answerer:
     """The assistant over this knowledge and these vendors."""
 
     async def pictures(turn: Turn) -> tuple[Image, ...]:
@@ -228,9 +312,12 @@ def make_answerer(library: Library, providers: Providers, blobs: Blobs, clock: C
                     continue
         return tuple(found)
 
+    async def curated_answer(turn: Turn, question: str, language: str) -> CuratedMatch | None:
+        return await curated.find(turn.account_id, question, assistant_id=turn.session.assistant_id, language=language)
+
     return answerer(
         Means(
-            search=library.search,
+            search=search,
             models=providers.model,
             breakers=Breakers(clock),
             cache=library,
@@ -241,6 +328,8 @@ def make_answerer(library: Library, providers: Providers, blobs: Blobs, clock: C
             recall=library.recall,
             pictures=pictures,
             embedding=library.embedding_cost,
+            toolbox=toolbox,
+            curated=curated_answer,
         )
     )
 

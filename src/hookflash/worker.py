@@ -8,7 +8,7 @@ from hookflash.channels.jobs import Gap, backfill_all, keep_backfilling, keep_se
 from hookflash.conversation.lane import LaneRunner, LaneWorker
 from hookflash.db.jobs import Task, work
 from hookflash.db.listen import Listener, Notified, Reconnected
-from hookflash.db.presence import Presence
+from hookflash.db.presence import Life, Presence
 from hookflash.wiring import Core, desk, lane_runner
 
 log = structlog.get_logger()
@@ -23,10 +23,12 @@ class WorkerRole:
         self._core = core
         self._lanes: LaneWorker | None = None
         self._stopping = False
+        self._waiting = anyio.CancelScope()
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when the lanes in hand are done."""
         self._stopping = True
+        self._waiting.cancel()
         if self._lanes is not None:
             self._lanes.stop()
 
@@ -57,7 +59,11 @@ class WorkerRole:
 
     async def _live(self, presence: Presence, gap: Gap) -> None:
         core = self._core
-        life = await presence.life()
+        life: Life | None = None
+        with anyio.CancelScope() as self._waiting:
+            life = await presence.life()
+        if life is None:
+            return
         at = desk(core, lambda: life.number)
         runner: LaneRunner = lane_runner(core, at)
         lanes = LaneWorker(at, runner, most=core.settings.worker_concurrency)
@@ -89,4 +95,10 @@ class WorkerRole:
         async def backfill_now() -> None:
             await backfill_all(core.db, core.integrations, core.backfill())
 
-        return [*core.indexer().tasks(), Task("channels.backfill", backfill_now)]
+        return [
+            *core.indexer().tasks(),
+            *core.crawler().tasks(),
+            *core.question_embedder().tasks(),
+            *core.redial().tasks(),
+            Task("channels.backfill", backfill_now),
+        ]

@@ -135,7 +135,12 @@ async def chaos_line(
                     )
                     hooks[sender] = f"{base}/twilio/{made.id}"
             emulator.add_number(
-                SMS, sms_url=f"{hooks[SMS]}/messages{RETRIES}", sms_fallback_url=f"{hooks[SMS]}/fallback{RETRIES}"
+                SMS,
+                sms_url=f"{hooks[SMS]}/messages{RETRIES}",
+                sms_fallback_url=f"{hooks[SMS]}/fallback{RETRIES}",
+                voice_url=f"{hooks[SMS]}/voice",
+                voice_fallback_url=f"{hooks[SMS]}/voice/fallback",
+                status_callback=f"{hooks[SMS]}/voice/status",
             )
             emulator.add_whatsapp_sender(
                 WHATSAPP.removeprefix("whatsapp:"),

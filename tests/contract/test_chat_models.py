@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
 import anyio
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import stamina
 
-from hookflash.assistant.model import ChatMessage, ChatModel, Image, ModelReply, ModelRequest, nowhere
+from hookflash.assistant.model import ChatMessage, ChatModel, Image, ModelReply, ModelRequest, ToolSpec, nowhere
+from hookflash.assistant.notation import read
 from hookflash.base.errors import Misconfigured, ModelFailed, Unavailable
 from hookflash.base.secret import Secret
 from hookflash.knowledge.passage import Passage
@@ -509,3 +510,30 @@ async def test_the_registry_makes_each_model_once() -> None:
     assert isinstance(first, OpenAIModel)
     assert "sk-x" not in repr(providers.model("openai:gpt-4o"))
     await providers.aclose()
+
+
+TOOL = ToolSpec("order_status", "Where an order is.", read("{ order_id: string }"))
+
+
+@pytest.mark.parametrize("name", VENDORS)
+async def test_it_asks_for_tools_and_takes_their_results(name: str) -> None:
+    clock = VirtualClock()
+    server = _server(name, clock)
+    wish = '{"order_id": "A-17 “é”"}'
+    server.script.then(
+        Answer("", calls=(("order_status", wish), ("order_status", "{}"), ("order_status", '{"broken'))),
+        Answer(outcome("It arrives on Friday.", sources=())),
+    )
+    async with vendor(name, server, clock) as model:
+        asked = replace(REQUEST, tools=(TOOL,))
+        reply = await model.reply(asked, nowhere)
+        assert [call.name for call in reply.calls] == ["order_status"] * 3
+        assert [call.arguments for call in reply.calls] == [{"order_id": "A-17 “é”"}, {}, {}]
+        assert len({call.id for call in reply.calls}) == 3
+        assert reply.usage.input_tokens > 0
+        results = tuple(ChatMessage("tool", f"result {n}", call_id=call.id) for n, call in enumerate(reply.calls))
+        said = ChatMessage("assistant", reply.answer, calls=reply.calls)
+        final = await model.reply(replace(asked, messages=(*asked.messages, said, *results)), nowhere)
+    assert (final.answer, final.calls) == ("It arrives on Friday.", ())
+    assert "result 2" in str(server.script.requests[-1].body["messages"])
+    assert "order_id" in str(server.script.requests[0].body["tools"])

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hookflash.assistant.notation import read
+from hookflash.assistant.tool import Tool, ToolAnswer, ToolFailed, ToolOutcome, ToolRefused
+from hookflash.base.clock import SystemClock
 from hookflash.base.errors import Misconfigured
+from hookflash.providers.python_tool import PythonTools, installed_tools
 from hookflash.providers.registry import STT, TTS, Providers, known
 from hookflash.speech.stt import Stt, Transcript
 from hookflash.speech.tts import Tts
@@ -74,8 +78,26 @@ def test_it_may_refuse_its_settings_as_ours_do(installed: Path) -> None:
         Providers({}, clock=VirtualClock()).tts("acme")
 
 
+async def test_its_function_is_a_tool(installed: Path) -> None:
+    assert "acme_stock" in installed_tools()
+    tools = PythonTools(SystemClock())
+    tool = Tool("tool_1", "stock", "d", read("{ sku: string }"), "python", {"function": "acme_stock"})
+
+    async def ask(sku: str, tool: Tool = tool) -> ToolOutcome:
+        return await tools.call(tool, {"sku": sku}, session_id="s", identity="phone:+1", key="k", auth=None)
+
+    assert await ask("tent") == ToolAnswer('{"sku":"tent","left":7,"for":"phone:+1"}')
+    assert await ask("secret") == ToolRefused("not for you")
+    assert await ask("busy") == ToolFailed("The shelf is locked")
+    assert await ask("other") == ToolFailed("it broke (RuntimeError)"), "its words may hold secrets"
+    assert await ask("object") == ToolFailed("its answer is of the type object, which JSON does not have")
+    unknown = Tool("tool_2", "x", "d", read("{}"), "python", {"function": "nobody"})
+    assert await ask("tent", unknown) == ToolFailed("the function nobody is not installed here")
+
+
 def test_without_it_the_name_is_not_known() -> None:
     assert "acme" not in known(STT)
+    assert "acme_stock" not in installed_tools()
     with pytest.raises(Misconfigured, match="no transcriber named 'acme'"):
         Providers({}, clock=VirtualClock()).stt("acme")
     with pytest.raises(Misconfigured, match="no voice named 'acme:bella'"):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,25 @@ import httpx2
 from fastapi import FastAPI
 
 from hookflash.asgi import create_app
+from hookflash.assistant import tool_store
+from hookflash.assistant.tool import RemoteTool, ToolAnswer
 from hookflash.base.ids import new_id
 from hookflash.base.phone import Address
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import Integration
 from hookflash.channels.outbound import Outbound
 from hookflash.conversation import outbox_store
+from hookflash.conversation.attempt_store import add_attempt
 from hookflash.conversation.call import CallArrival
 from hookflash.conversation.intake import Arrival
 from hookflash.conversation.journal_store import seal_journal
 from hookflash.conversation.lane import Outgoing
 from hookflash.conversation.segment import Segment
+from hookflash.conversation.transfer_store import begin_transfer
 from hookflash.conversation.turn import Ending, Say, Source, Turn, Usage
+from hookflash.knowledge.crawl import Lost
+from hookflash.knowledge.store import get_source
+from hookflash.knowledge.web_store import page_lost
 from hookflash.settings import Settings
 from hookflash.wiring import Core, desk, lane_runner, open_core
 from hookflash.workspace import store as workspace
@@ -94,7 +101,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def open_api(database_url: str, directory: Path) -> AsyncIterator[Api]:
+async def open_api(database_url: str, directory: Path, **env: str) -> AsyncIterator[Api]:
     settings = Settings.load(
         {
             "HOOKFLASH_DATABASE_URL": database_url,
@@ -103,26 +110,33 @@ async def open_api(database_url: str, directory: Path) -> AsyncIterator[Api]:
             "HOOKFLASH_PUBLIC_URL": "https://bot.example.com",
             "HOOKFLASH_REQUESTS_PER_MINUTE": "10000000",
             "HOOKFLASH_MAX_UPLOAD_BYTES": "100000",
+            **env,
         }
     )
     async with open_core(settings, answer=hand_over) as core:
         app = create_app(core)
+        app.state.workbench = replace(core.workbench, offered=offers_one)
         app.state.outbound = Rings(**{f.name: getattr(core.outbound(), f.name) for f in fields(Outbound)})
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
             yield Api(core, app, http)
 
 
+async def offers_one(url: str, auth: object) -> tuple[RemoteTool, ...]:
+    """What every MCP server has."""
+    return (RemoteTool("look", "Looks.", {"type": "object", "properties": {}}),)
+
+
 class Rings(Outbound):
     """Every call that may be made is taken by Twilio, at any hour."""
 
-    async def call(self, integration: Integration, to: Address, purpose: str) -> str:
+    async def call(self, integration: Integration, to: Address, purpose: str, retries: int = 0) -> str:
         arrival = CallArrival(
             integration.account_id, integration.id, "", "out", "relay", str(to), integration.sender, purpose=purpose
         )
-        call_id = await self.desk.queue(arrival, await self.desk.standing(arrival, integration))
-        await self.desk.rang(integration.account_id, call_id, f"CA{new_id('x')}")
-        return call_id
+        dialled = await self.desk.queue(arrival, await self.desk.standing(arrival, integration))
+        await self.desk.rang(integration.account_id, dialled.attempt_id, f"CA{new_id('x')}")
+        return dialled.call_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +160,35 @@ async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
     source = await caller.call("POST", "/v1/sources", {"name": f"{word} source"}, status=201)
     text = {"name": word, "title": f"{word} hours", "text": f"The {word} office opens at nine."}
     document = await caller.call("POST", f"/v1/sources/{source['id']}/documents", text, status=202)
+    site = {"name": f"{word} site", "kind": "web", "web": {"url": f"https://{word}.example/"}}
+    web = await caller.call("POST", "/v1/sources", site, status=201)
+    await lose_page(core, caller.account_id, web["id"], f"https://{word}.example/help")
     indexed = await core.indexer().index(caller.account_id, document["id"])
     assert indexed is not None
     assert indexed.status == "COMPLETED", indexed.error
-    config = {"name": f"{word} assistant", "sources": [source["id"]]}
+    tool = await caller.call(
+        "POST",
+        "/v1/tools",
+        {
+            "name": f"look_up_{word}"[:30],
+            "description": f"{word} orders",
+            "input": "{ order_id: string }",
+            "url": f"https://{word}.example/orders",
+            "auth": {"type": "bearer", "token": f"{word}-token"},
+        },
+        status=201,
+    )
+    spare_tool = await caller.call(
+        "POST",
+        "/v1/tools",
+        {"name": "spare", "description": word, "input": "{}", "url": f"https://{word}.example/"},
+        status=201,
+    )
+    config = {"name": f"{word} assistant", "sources": [source["id"]], "tools": [tool["id"]]}
     assistant = await caller.call("POST", "/v1/assistants", config, status=201)
     spare = await caller.call("POST", "/v1/assistants", {"name": f"{word} spare"}, status=201)
+    exact = {"questions": [f"Where is {word}?"], "answer": f"Here is {word}.", "assistant_id": assistant["id"]}
+    curated = await caller.call("POST", "/v1/answers", exact, status=201)
     joined = {
         "name": f"{word} line",
         "assistant_id": assistant["id"],
@@ -167,6 +204,10 @@ async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
     key = await caller.call("POST", "/v1/keys", {"name": f"{word} key", "scopes": ["messages:read"]}, status=201)
     ids |= {
         "source_id": source["id"],
+        "web_source_id": web["id"],
+        "answer_id": curated["id"],
+        "tool_id": tool["id"],
+        "spare_tool_id": spare_tool["id"],
         "document_id": document["id"],
         "assistant_id": assistant["id"],
         "spare_assistant_id": spare["id"],
@@ -193,10 +234,39 @@ async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
     }
     await caller.call("PATCH", f"/v1/contacts/{contact['id']}", {"name": word, "traits": {"mark": word}})
     await caller.call("PUT", f"/v1/contacts/{contact['id']}/opt-outs/{sender}")
+    await use_tool(core, caller.account_id, tool["id"], sent["turn_id"])
     ids["call_id"] = await ring(caller, integration["id"], number)
+    async with core.db.tenant(caller.account_id) as conn:
+        now = core.clock.now()
+        await add_attempt(conn, caller.account_id, ids["call_id"], 1, "over", now, now)
+        await begin_transfer(conn, caller.account_id, ids["call_id"], contact["id"], f"sip:{word}@example.com", now)
     async with core.db.tenant(caller.account_id) as conn:
         await seal_journal(conn, caller.account_id, core.clock.now())
     return filled
+
+
+async def use_tool(core: Core, account_id: str, tool_id: str, turn_id: str) -> None:
+    """A tool was used in a turn."""
+    async with core.db.tenant(account_id) as conn:
+        tool = (await tool_store.get(conn, tool_id)).tool
+        await tool_store.record(
+            conn,
+            account_id,
+            new_id("key"),
+            turn_id,
+            tool,
+            ToolAnswer("shipped"),
+            12.0,
+            core.clock.now(),
+            arguments={"order_id": f"{account_id} A1"},
+        )
+
+
+async def lose_page(core: Core, account_id: str, source_id: str, url: str) -> None:
+    """A page of a site that could not be had."""
+    async with core.db.tenant(account_id) as conn:
+        source = await get_source(conn, source_id)
+        await page_lost(conn, source, Lost(url, "404: the server has no such page", gone=True), core.clock.now())
 
 
 async def ring(caller: Caller, integration_id: str, number: str) -> str:

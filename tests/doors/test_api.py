@@ -112,7 +112,9 @@ async def opens_only(resource: str, api: Api, caller: Caller) -> None:
             address = path.replace("{", "").replace("}", "")
             assert (await stranger.send(method, address, json={})).status_code == 403, (method, path)
             response = await reader.send(method, address, json={})
-            writes = method != "get" and operation["operationId"] != "search_knowledge"
+            # Whoever knows a tool's signing secret can play us to its server.
+            secret = operation["operationId"] == "get_signing_secret"
+            writes = secret or (method != "get" and operation["operationId"] != "search_knowledge")
             assert (response.status_code == 403) == writes, (method, path, response.status_code)
     assert asked
 
@@ -433,7 +435,7 @@ async def test_the_journal_tells_and_verifies(filled: Filled, database_url: str)
     (turn,) = (await caller.call("GET", "/v1/journal", params={"subject": ids["turn_id"]}))["items"]
     assert (turn["kind"], turn["contact_id"], turn["body"]["model"]) == ("turn", ids["contact_id"], "scripted")
     of_contact = (await caller.call("GET", "/v1/journal", params={"contact_id": ids["contact_id"]}))["items"]
-    assert {"received", "call", "turn", "parked", "contact.updated", "contact.opted_out"} == {
+    assert {"received", "call", "transfer", "turn", "parked", "contact.updated", "contact.opted_out"} == {
         e["kind"] for e in of_contact
     }
     sound = await caller.call("GET", "/v1/journal/verify")

@@ -28,6 +28,7 @@ from hookflash.emulator.server import Emulator
 from hookflash.testing.openai_server import OpenAIServer
 from hookflash.testing.vendor import serve
 from hookflash.testing.wait import until
+from tests.doors.test_web import Served, WebServer, html
 
 KEY = Sealer.new_key()
 Cli = Callable[..., Result]
@@ -204,6 +205,53 @@ def test_documents_are_taken_in_once_and_asked_about(shop: Cli, tmp_path: Path) 
     assert told["kind"] == "answered"
     assert told["sources"][0]["title"] == "Returns"
     assert shop("ask", " ").exit_code == 1
+
+
+def test_a_web_site_is_a_source_of_its_own(shop: Cli) -> None:
+    server = WebServer(
+        {
+            "/": Served(html("/returns", "/gone", "/void", title="Shop")),
+            "/returns": Served(html(say="You can return a jacket within 60 days of buying it.", title="Returns")),
+            "/void": Served(b" "),
+        }
+    )
+    with in_thread(serve(server)) as url:
+        here = {"HOOKFLASH_ALLOWED_HOSTS": "127.0.0.1", "HOOKFLASH_WEB_DELAY_SECONDS": "0"}
+        refused = shop("ingest", url, HOOKFLASH_WEB_DELAY_SECONDS="0")
+        assert refused.exit_code == 1
+        assert "its address is this machine's own" in refused.stderr
+        first = shop("ingest", url, **here)
+        assert first.exit_code == 1
+        assert "2 taken in" in first.output
+        assert "404: the server has no such page" in first.stderr
+        assert "the page is empty" in first.stderr
+        assert "60 days" in shop("ask", "How long do I have to return a jacket?").output
+        server.pages = {"/": Served(html(title="Shop"))}
+        again = data(shop("ingest", url, "--json", **here))
+        assert (again["vanished"], again["failed"]) == (3, [])
+        assert shop("ingest", url, "x.md", "--source", "x", **here).exit_code == 1
+        other = shop("ingest", f"{url}/other", **here)
+        assert "holds something else" in other.stderr
+
+
+def test_a_test_set_of_retrieval_is_measured(shop: Cli, tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "title": "Returns", "text": "You can return a jacket within 60 days of buying it."},
+        {"id": "b", "title": "Hours", "text": "The shop opens at nine in the morning."},
+        {"query": "how long may I return a jacket", "relevant": ["a"]},
+        {"query": "when do you open", "relevant": ["b"]},
+    ]
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    told = shop("eval", "retrieval", path, "--check", "0.9")
+    assert told.exit_code == 0, told.output
+    assert "2 documents, 2 passages, 2 questions" in told.output
+    assert "recall@10" in told.output
+    report = data(shop("eval", "retrieval", tmp_path, "--json"))
+    assert report["results"]["both"]["mrr"]["mean"] == 1.0
+    path.write_text("{}")
+    assert "line 1: neither a document" in shop("eval", "retrieval", path).stderr
+    assert shop("eval", "retrieval", tmp_path / "none").exit_code == 1
 
 
 def test_a_source_can_be_given_to_one_assistant(shop: Cli, tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ ROUTES: dict[tuple[str, str], Shape] = {
     ("GET", "/v1/keys"): Shape(),
     ("POST", "/v1/keys"): Shape(lambda ids: {"name": "another", "scopes": ["messages:read"]}),
     ("GET", "/v1/keys/{key_id}"): Shape(),
+    ("GET", "/v1/tools"): Shape(),
+    ("POST", "/v1/tools"): Shape(
+        lambda ids: {"name": "another", "description": "d", "input": "{}", "url": "https://a.example/"}
+    ),
+    ("GET", "/v1/tools/{tool_id}"): Shape(),
+    ("PATCH", "/v1/tools/{tool_id}"): Shape(lambda ids: {"description": "changed"}),
+    ("POST", "/v1/tools/{tool_id}/test"): Shape(lambda ids: {"arguments": {}}),
+    ("GET", "/v1/tools/{tool_id}/signing-secret"): Shape(),
+    ("GET", "/v1/tools/{tool_id}/calls"): Shape(),
+    ("POST", "/v1/tool-imports"): Shape(lambda ids: {"url": "https://mcp.example.com/"}),
     ("GET", "/v1/assistants"): Shape(),
     ("POST", "/v1/assistants"): Shape(
         lambda ids: {"name": "another", "sources": [ids["source_id"]]}, names_in_body=True
@@ -68,6 +78,17 @@ ROUTES: dict[tuple[str, str], Shape] = {
     ("GET", "/v1/sources/{source_id}/documents"): Shape(),
     ("POST", "/v1/sources/{source_id}/documents"): Shape(lambda ids: {"name": ids["name"], "text": "changed"}),
     ("PUT", "/v1/sources/{source_id}/documents/{name}"): Shape(content=b"changed"),
+    ("POST", "/v1/sources/{source_id}/crawl"): Shape(spare={"source_id": "web_source_id"}),
+    ("GET", "/v1/sources/{source_id}/crawl"): Shape(spare={"source_id": "web_source_id"}),
+    ("GET", "/v1/sources/{source_id}/pages"): Shape(),
+    ("GET", "/v1/answers"): Shape(),
+    ("POST", "/v1/answers"): Shape(
+        lambda ids: {"questions": ["What?"], "answer": "That.", "assistant_id": ids["assistant_id"]}, names_in_body=True
+    ),
+    ("GET", "/v1/answers/{answer_id}"): Shape(),
+    ("PATCH", "/v1/answers/{answer_id}"): Shape(
+        lambda ids: {"answer": "This.", "assistant_id": ids["assistant_id"]}, names_in_body=True
+    ),
     ("GET", "/v1/documents/{document_id}"): Shape(),
     ("GET", "/v1/documents/{document_id}/chunks"): Shape(),
     ("POST", "/v1/search"): Shape(
@@ -101,6 +122,8 @@ ROUTES: dict[tuple[str, str], Shape] = {
     ),
     ("GET", "/v1/journal/verify"): Shape(),
     ("DELETE", "/v1/keys/{key_id}"): Shape(),
+    ("DELETE", "/v1/tools/{tool_id}"): Shape(spare={"tool_id": "spare_tool_id"}),
+    ("DELETE", "/v1/answers/{answer_id}"): Shape(),
     ("DELETE", "/v1/documents/{document_id}"): Shape(),
     ("DELETE", "/v1/sources/{source_id}"): Shape(),
     ("DELETE", "/v1/integrations/{integration_id}"): Shape(spare={"integration_id": "spare_integration_id"}),

@@ -80,6 +80,21 @@ async def test_a_question_by_telephone_is_answered_and_kept(database_url: str, f
         assert "when do you open" in call["summary"]
 
 
+async def test_the_voice_goes_over_to_the_language_of_the_caller(database_url: str, fresh_directory: Path) -> None:
+    async with text_line(database_url, fresh_directory) as line:
+        async with line.core.db.tenant(line.account_id) as conn:
+            config = AssistantConfig(
+                name="Test", company="Acme", voice=VoiceConfig(way="relay", languages={"es-MX": ""})
+            )
+            await assistants.update(conn, line.account_id, line.integration.assistant_id, config, line.core.clock.now())
+        url, token = await answered(line)
+        async with socket(line, url) as ws:
+            await set_up(ws, token)
+            await say(ws, type="prompt", voicePrompt="¿a qué hora abren los domingos?", lang="es", last=True)
+            assert json.loads(await ws.recv()) == {"type": "language", "ttsLanguage": "es-MX"}
+            assert await utterance(ws) == "You said: ¿a qué hora abren los domingos?"
+
+
 async def test_a_call_and_a_text_share_one_session(database_url: str, fresh_directory: Path) -> None:
     async with text_line(database_url, fresh_directory) as line:
         phone = line.phone(CALLER)

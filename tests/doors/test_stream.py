@@ -82,9 +82,11 @@ async def test_a_spoken_question_is_heard_answered_and_kept(database_url: str, f
         measures = turn["record"]["measures"]
         assert measures["first_sound"] is not None
         assert measures["first_played"] is not None
-        (call,) = await line.rows("select measures from calls")
+        (call,) = await line.rows("select measures, parts from calls")
         assert call["measures"]["turns"] == 1
         assert call["measures"]["jitter"]["received"] > 100
+        assert call["parts"]["stt"] > 0
+        assert call["parts"]["tts"] > 0
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_all_that_was_promised_is_there() -> None:
     promised = (
         "up serve worker migrate init doctor ingest ask text call demo emulator integrations.list integrations.create"
         " integrations.enable integrations.disable keys.create keys.list keys.revoke accounts.create accounts.list"
-        " audit.verify"
+        " tools.list tools.test"
+        " audit.verify eval.run eval.replay eval.retrieval"
     )
     assert {name.replace(".", " ") for name in promised.split()} == set(ALL)
 

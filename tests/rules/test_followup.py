@@ -149,3 +149,12 @@ def test_a_name_that_only_our_answer_gave_is_looked_for_too() -> None:
 def test_any_text_is_taken(question: str, said: list[tuple[str, str]]) -> None:
     history = tuple(Exchange(text, answer) for text, answer in said)
     assert question.strip() == "" or resolve(question, history).strip() != ""
+
+
+@pytest.mark.parametrize(
+    "said", ["no, I meant express", "I meant express", "sorry, i mean express", "actually make that express"]
+)
+def test_a_correction_asks_the_same_of_something_else(said: str) -> None:
+    before = (Exchange("How much is standard shipping?", "Standard shipping is $5.95."),)
+    assert "express" in resolve(said, before)
+    assert "shipping" in resolve(said, before)

@@ -9,6 +9,7 @@ from hookflash.channels.relay import (
     Begin,
     Cancel,
     Open,
+    Pressed,
     Refuse,
     RelayMachine,
     Send,
@@ -114,10 +115,19 @@ def test_an_interruption_of_the_greeting_cuts_nothing() -> None:
 
 def test_keys_are_one_question() -> None:
     machine = opened()
-    assert machine.receive(Digit("4")) == []
-    assert machine.receive(Digit("2")) == []
+    assert machine.receive(Digit("4")) == [Pressed(1)]
+    assert machine.receive(Digit("2")) == [Pressed(2)]
     assert machine.receive(Digit("#")) == [Begin(1, "42", None)]
     assert opened().receive(Digit("#")) == []
+
+
+def test_keys_without_a_last_one_are_over_when_no_other_follows() -> None:
+    machine = opened()
+    machine.receive(Digit("4"))
+    machine.receive(Digit("2"))
+    assert machine.keys_over(1) == [], "another has followed"
+    assert machine.keys_over(2) == [Begin(1, "42", None)]
+    assert machine.keys_over(2) == []
 
 
 def test_ten_malformed_messages_in_a_row_close_the_socket() -> None:

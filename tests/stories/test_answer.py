@@ -11,6 +11,7 @@ from hookflash.assistant.answer_cache import MemoryAnswerCache
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.followup import resolve
 from hookflash.assistant.model import ChatModel, Image
+from hookflash.assistant.tool import NoTools, Toolbox
 from hookflash.base.breaker import PAUSE, Breakers
 from hookflash.base.errors import Misconfigured
 from hookflash.base.phone import Address, Kind
@@ -20,7 +21,7 @@ from hookflash.conversation.turn import Contact, Ending, Exchange, LineTraits, S
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Found, NothingFound, Passage
 from hookflash.testing.clock import VirtualClock
-from hookflash.testing.model import Fails, Says, ScriptedModel
+from hookflash.testing.model import Fails, Says, ScriptedModel, Uses
 
 RETURNS = Passage(1, "src", "doc_r", "Returns", (), "Return within 30 days.", "https://a.example/r", 0.8, 0.8, 4.0)
 SHIPPING = Passage(2, "src", "doc_s", "Shipping", (), "Shipping takes 2 days.", None, 0.6, 0.6, 2.0)
@@ -41,6 +42,7 @@ class Desk:
     pictures: tuple[Image, ...] = ()
     searched: list[str] = field(default_factory=list)
     said: list[Segment] = field(default_factory=list)
+    toolbox: Toolbox = field(default_factory=NoTools)
 
     def __post_init__(self) -> None:
         async def search(turn: Turn, question: str) -> Found | NothingFound:
@@ -75,6 +77,7 @@ class Desk:
                 recall=recall,
                 pictures=pictures,
                 embedding=lambda turn, question: Usage(embedded_tokens=5, embedding_micros=1),
+                toolbox=self.toolbox,
             )
         )
 
@@ -105,7 +108,7 @@ class Desk:
         return endings[0]
 
 
-def desk(*steps: Says | Fails, **settings: Any) -> tuple[Desk, ScriptedModel]:
+def desk(*steps: Says | Uses | Fails, **settings: Any) -> tuple[Desk, ScriptedModel]:
     clock = VirtualClock()
     model = ScriptedModel(clock, *steps, name="m")
     return Desk(clock, {"m": model}, config=settings), model

@@ -266,7 +266,15 @@ def test_stable_words_are_looked_up_before_the_end() -> None:
     call.at(1.3, Words("how much does a tent", final=False))
     call.at(1.6, Words("how much does a tent cost", final=False))
     call.run(2)
-    assert [e.said for _, e in call.log if isinstance(e, LookUp)]
+    call.at(1.9, SpeechEnded(1.8))
+    call.at(2.0, Words("how much does a tent cost in the", final=True))
+    call.run(2.1)
+    looked = [(e.said, e.settled) for _, e in call.log if isinstance(e, LookUp)]
+    assert looked == [
+        ("how much does", False),
+        ("how much does a tent", False),
+        ("how much does a tent cost in the", True),
+    ]
 
 
 def test_our_own_voice_coming_back_is_not_the_caller() -> None:

@@ -2,29 +2,33 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hookflash.assistant import cost
+from hookflash.assistant.act import Acting
 from hookflash.assistant.answer_cache import AnswerCache, CachedAnswer, answer_key, normalised
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.compose import choices, citation, composed
 from hookflash.assistant.confidence import Answer, Clarify, Unknown, asked_last, asked_lately, combine, decide
-from hookflash.assistant.fallback import Chosen, ask
+from hookflash.assistant.fallback import Chosen, NobodyAnswered, ask
 from hookflash.assistant.model import ChatModel, Image, ModelReply, ModelRequest
 from hookflash.assistant.prompt import limit_chars, messages, prompt_revision, system_prompt
 from hookflash.assistant.resolve import rewrite
 from hookflash.assistant.smalltalk import small_talk
 from hookflash.assistant.templates import text as template
+from hookflash.assistant.tool import NoTools, Toolbox
 from hookflash.base.breaker import Breakers
 from hookflash.base.clock import Clock
 from hookflash.base.errors import Misconfigured, ModelFailed
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Exchange, Say, Source, Turn, Usage
+from hookflash.knowledge.curated import CuratedMatch
 from hookflash.knowledge.passage import Found, NothingFound, Passage
 
 Search = Callable[[Turn, str], Awaitable[Found | NothingFound]]
 Recall = Callable[[Turn, tuple[int, ...]], Awaitable[tuple[Passage, ...]]]
 Pictures = Callable[[Turn], Awaitable[tuple[Image, ...]]]
+Curated = Callable[[Turn, str, str], Awaitable[CuratedMatch | None]]
 KnowledgeVersion = Callable[[Turn], Awaitable[str]]
 Detect = Callable[[str, str | None], str]
 FollowUp = Callable[[str, tuple[Exchange, ...]], str]
@@ -41,6 +45,10 @@ async def _no_pictures(_: Turn) -> tuple[Image, ...]:
     return ()
 
 
+async def _nothing_curated(_: Turn, __: str, ___: str) -> CuratedMatch | None:
+    return None
+
+
 def _free(_: Turn, __: str) -> Usage:
     return Usage()
 
@@ -52,7 +60,8 @@ class Means:
     `models` gives a model by name or raises Misconfigured. `knowledge_version` changes with any change of what the
     turn's assistant may rely on. `follow_up` makes a follow-up into a question without a model. `recall` fetches passages
     of earlier turns by chunk id. `pictures` loads those that the person sent. `embedding` is what the search for a
-    question consumes.
+    question consumes. `toolbox` has the tools of the turn's assistant.
+    `curated` finds the exact answer that the company has written to a question.
     """
 
     search: Search
@@ -66,6 +75,8 @@ class Means:
     recall: Recall = _no_recall
     pictures: Pictures = _no_pictures
     embedding: EmbeddingCost = _free
+    toolbox: Toolbox = field(default_factory=NoTools)
+    curated: Curated = _nothing_curated
 
 
 def answerer(means: Means) -> Answerer:
@@ -101,6 +112,7 @@ class _Thought:
         self.question = self.words
         self.language = "en"
         self.key: str | None = None
+        self.acting: Acting | None = None
 
     async def think(self) -> Ending:
         async with self.stage("language"):
@@ -118,6 +130,9 @@ class _Thought:
             return self.ending("clarified", self.say("attachment"), 1.0, "template")
         async with self.stage("resolve"):
             follows = await self.resolve(models, images)
+        curated = await self.means.curated(self.turn, self.question, self.language) if self.question else None
+        if curated is not None:
+            return self.ending("answered", curated.answer, 1.0, f"curated ({curated.id})")
         async with self.stage("cache"):
             self.key = await self.cache_key(images)
             cached = await self.cached() if self.config.cache else None
@@ -125,18 +140,50 @@ class _Thought:
             return self.repeat(cached)
         async with self.stage("search"):
             passages, away = await self.find(follows)
-        if away is not None:
+        if any(model.generative for model in models):
+            tools = await self.means.toolbox.tools(self.turn)
+            self.acting = Acting(self.turn, self.config, self.means.toolbox, tools) if tools else None
+        if away is not None and self.acting is None:
             return await self.outage(away)
-        if not passages:
+        if not passages and self.acting is None:
             return self.nothing()
         async with self.stage("model"):
-            aloud = self.turn.line.spoken and passages[0].score >= self.config.confidence_threshold
-            stream = self.speak if aloud and models and models[0].generative else None
-            outcome = await ask(models, self.request(passages, images), self.means.breakers, stream)
-        self.degraded += outcome.degraded
+            outcome = await self.ask(models, passages, images)
+        if isinstance(outcome, Ending):
+            return outcome
         if not isinstance(outcome, Chosen):
             return await self.outage("no model answered")
         return await self.conclude(outcome, passages)
+
+    async def ask(
+        self, models: Sequence[ChatModel], passages: tuple[Passage, ...], images: tuple[Image, ...]
+    ) -> Chosen | NobodyAnswered | Ending:
+        """The model's answer, after it has used what tools it wants; or what a tool says to the customer itself."""
+        sure = bool(passages) and passages[0].score >= self.config.confidence_threshold
+        aloud = self.turn.line.spoken and (sure or self.acting is not None)
+        stream = self.speak if aloud and models and models[0].generative else None
+        request = self.request(passages, images)
+        if self.acting is not None:
+            # One that only extracts can do nothing with tools, and nothing without passages.
+            models = [model for model in models if model.generative or passages]
+        while True:
+            outcome = await ask(models, request, self.means.breakers, stream)
+            self.degraded += outcome.degraded
+            if not isinstance(outcome, Chosen) or not outcome.reply.calls or self.acting is None:
+                return outcome
+            self.usage = cost.total(self.usage, outcome.reply.usage)
+            async with self.stage("tools"):
+                done = await self.acting.do(outcome.reply, self.usage.model_micros)
+            if done.final is not None:
+                limit = limit_chars(self.config, self.language, self.turn.line)
+                return self.ending("answered", composed(done.final, limit), 1.0, f"tool ({outcome.model.name})")
+            if self.acting.stopped is not None and not request.tools:
+                # It was told that there are no tools any more, and wants one all the same.
+                self.degraded.append(f"{outcome.model.name}: it did not stop using tools")
+                return NobodyAnswered(())
+            if self.acting.stopped is not None:
+                self.degraded.append(f"tools: {self.acting.stopped}")
+            request = replace(request, messages=(*request.messages, *done.messages), tools=self.acting.specs)
 
     def choose_language(self) -> str:
         said = [m.language for m in self.turn.said if m.language]
@@ -187,7 +234,7 @@ class _Thought:
         return follows
 
     async def cache_key(self, images: tuple[Image, ...]) -> str | None:
-        if images:
+        if images or self.config.tools:
             return None
         return answer_key(
             self.question,
@@ -227,7 +274,7 @@ class _Thought:
         config = self.config
         limit = limit_chars(config, self.language, self.turn.line)
         return ModelRequest(
-            system=system_prompt(config, passages, self.language, self.turn.line),
+            system=system_prompt(config, passages, self.language, self.turn.line, tools=self.acting is not None),
             messages=messages(self.words, self.turn.history, config.history_tokens, images),
             question=self.question,
             passages=passages,
@@ -235,13 +282,18 @@ class _Thought:
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             max_chars=limit - (len(config.required) + 1 if config.required else 0),
+            tools=self.acting.specs if self.acting is not None else (),
         )
 
     async def conclude(self, chosen: Chosen, passages: tuple[Passage, ...]) -> Ending:
         """Say it, ask back, or admit that we do not know."""
         reply, generative = chosen.reply, chosen.model.generative
         self.usage = cost.total(self.usage, reply.usage)
-        confidence = combine(passages[0].score, reply, generative=generative)
+        if self.acting is not None and self.acting.answered:
+            # A tool's result is as good as any passage.
+            confidence = reply.confidence
+        else:
+            confidence = combine(passages[0].score if passages else 0.0, reply, generative=generative)
         decision = decide(
             reply,
             confidence,
@@ -321,6 +373,7 @@ class _Thought:
             usage=self.usage,
             stages=self.stages,
             degraded=tuple(self.degraded),
+            tools=tuple(self.acting.used) if self.acting is not None else (),
         )
 
     @asynccontextmanager

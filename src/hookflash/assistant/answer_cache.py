@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-import unicodedata
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
 from hookflash.conversation.turn import Source
+from hookflash.knowledge.curated import normalised as normalised
 
 # What is likely about one person is not kept: numbers as long as an order's or a telephone's, addresses of mail.
 _PERSONAL = re.compile(r"@|\d[\d\s().-]{3,}\d|\d{5,}")
@@ -60,10 +60,3 @@ def answer_key(
         return None
     parts = (assistant_id, knowledge_version, prompt_revision, language, str(max_chars), normal)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def normalised(question: str) -> str:
-    """The question without what does not change its meaning: case, punctuation, space."""
-    folded = unicodedata.normalize("NFKC", question).casefold()
-    # Marks are kept: they are the vowels of many scripts.
-    return " ".join("".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded).split())

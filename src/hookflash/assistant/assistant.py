@@ -79,6 +79,14 @@ class AssistantConfig(BaseModel):
         tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
         Field(strict=False, max_length=100, description="Ids of the knowledge sources that it answers from."),
     ] = ()
+    tools: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
+        Field(strict=False, max_length=100, description="Ids of the tools that it may use, most important first."),
+    ] = ()
+    max_tool_calls: int = Field(default=8, ge=1, le=50, description="The most uses of tools in one turn.")
+    max_turn_usd: float = Field(
+        default=0.5, gt=0, le=100, allow_inf_nan=False, description="Above this cost a turn uses no more tools."
+    )
     cache: bool = Field(
         default=True,
         description="Whether a question that was answered before, on unchanged knowledge, is answered alike.",

@@ -9,6 +9,8 @@ from hookflash.conversation.turn import Exchange
 
 # From this share of the threshold on a question back is worth the customer's time.
 NEAR = 0.6
+# What is left of the word of a model that names no passage: less than any usual threshold.
+UNSUPPORTED = 0.4
 _QUESTION_MARKS = ("?", "？", "؟")
 
 
@@ -40,7 +42,7 @@ def combine(retrieval: float, reply: ModelReply, *, generative: bool) -> float:
     if not generative:
         return stated
     grounded = stated * (0.7 + 0.3 * _bounded(retrieval))
-    return grounded if reply.sources else grounded * 0.5
+    return grounded if reply.sources else grounded * UNSUPPORTED
 
 
 def decide(

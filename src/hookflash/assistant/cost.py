@@ -44,12 +44,49 @@ SMS_PRICES: Mapping[str, TextPrice] = {
 }
 ANYWHERE = TextPrice(110_000, 220_000)
 WHATSAPP_MESSAGE = 5_000
+# By whose price speech of unknown price is counted, so that a spend limit stops early.
+DEAR_SPEECH = "gpt-realtime-2.1"
 
 
 def tokens(model: str, usage: Usage) -> Priced:
     """The price of a model's tokens; `model` is `vendor:model`. A model that is in no price list costs 0, with a note."""
     vendor, _, name = model.partition(":")
     return _priced(vendor, name, usage.input_tokens, usage.output_tokens, model)
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTokens:
+    """What a model that hears and speaks consumed; the cached ones are counted in `text_in` and `audio_in` too."""
+
+    text_in: int = 0
+    audio_in: int = 0
+    text_out: int = 0
+    audio_out: int = 0
+    cached_text: int = 0
+    cached_audio: int = 0
+
+
+def spoken(model: str, used: SpokenTokens) -> Priced:
+    """The price of a model's tokens of text and sound; a model that is in no price list costs what DEAR_SPEECH does."""
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+
+    vendor, _, name = model.partition(":")
+    tokens = Tokens(
+        input_tokens=used.text_in + used.audio_in,
+        output_tokens=used.text_out + used.audio_out,
+        input_audio_tokens=used.audio_in,
+        output_audio_tokens=used.audio_out,
+        cache_read_tokens=used.cached_text + used.cached_audio,
+        cache_audio_read_tokens=used.cached_audio,
+    )
+    note = None
+    try:
+        price = calc_price(tokens, name, provider_id=vendor)
+    except LookupError:
+        note = f"no price list has {model}: estimated"
+        price = calc_price(tokens, DEAR_SPEECH, provider_id="openai")
+    return Priced(math.ceil(price.total_price * MICROS), note)
 
 
 def embedding(embedder: Embedder, text: str) -> Usage:

@@ -59,7 +59,8 @@ PLACES = re.compile(
 CUE = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|and|so|then|but|also|or|hm+|ah|y|e|o|et|und|en|aur|और|pero)[\s,]+)*"
     r"(?P<about>(?:what|how) (?:about|if it'?s|if they'?re)|same (?:for|with|thing for)|(?:is it )?the same for|qué tal|que tal"
-    r"|qué pasa con|que pasa con|was ist mit|qu'en est-il|e quanto a)?\s*",
+    r"|qué pasa con|que pasa con|was ist mit|qu'en est-il|e quanto a"
+    r"|(?:(?:no|sorry|oops|actually)[\s,.]+)*(?:i mean(?:t)?|make that|(?:quise|quiero) decir|me refer[íi]a a))?\s*",
     re.IGNORECASE,
 )
 LED = re.compile(r"^\W*(?:and|so|or|but|y|e|et|und|en|aur|और|pero|ok(?:ay)?)\b", re.IGNORECASE)

@@ -10,10 +10,12 @@ import msgspec
 from hookflash.assistant import cost
 from hookflash.assistant.answer_cache import CachedAnswer
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.choose import Entry, LookedUp, look_up
+from hookflash.assistant.model import ChatModel
 from hookflash.base.errors import Misconfigured
 from hookflash.conversation.turn import Turn, Usage
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage
-from hookflash.knowledge.source import Scope
+from hookflash.knowledge.source import EntryFacts, Scope
 
 # Turns whose scope is remembered: more than one process thinks about at once.
 REMEMBERED = 1_000
@@ -24,6 +26,7 @@ class Knowledge(Protocol):
 
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope: ...
     async def search(self, scope: Scope, question: str) -> Found | NothingFound: ...
+    async def entries(self, scope: Scope) -> Sequence[EntryFacts]: ...
     async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]: ...
     async def kept(self, account_id: str, key: str) -> bytes | None: ...
     async def keep(self, account_id: str, key: str, answer: bytes) -> None: ...
@@ -40,6 +43,20 @@ class Library:
 
     async def search(self, turn: Turn, question: str) -> Found | NothingFound:
         return await self.knowledge.search(await self._scope(turn), question)
+
+    async def look_up(self, turn: Turn, question: str, model: ChatModel | None, language: str = "en") -> LookedUp:
+        """Search by way of the assistant's entries; `model` may be asked once which of them the question is for."""
+        scope = await self._scope(turn)
+        chunks = {source: count for source, _, _, count in scope.sources}
+        entries = [
+            Entry(e.id, e.name, e.description, None if e.elsewhere else chunks[e.id], e.final_response)
+            for e in await self.knowledge.entries(scope)
+        ]
+
+        async def search(sources: tuple[str, ...], asked: str) -> Found | NothingFound:
+            return await self.knowledge.search(scope.only(sources), asked)
+
+        return await look_up(model, entries, question, turn.history, search, language=language)
 
     async def version(self, turn: Turn) -> str:
         return (await self._scope(turn)).version

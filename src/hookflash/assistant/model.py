@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from hookflash.conversation.turn import Usage
 from hookflash.knowledge.passage import Passage
@@ -17,12 +17,32 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One message of the dialogue as the model sees it."""
+class ToolSpec:
+    """A tool as the model sees it; `schema` is the JSON Schema of its input."""
 
-    role: Literal["user", "assistant"]
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model wants a tool used. `id` is the vendor's, for the result; arguments that are no object come as `{}`."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of the dialogue as the model sees it. One of the role `tool` is the result of the call `call_id`."""
+
+    role: Literal["user", "assistant", "tool"]
     text: str
     images: tuple[Image, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +61,15 @@ class ModelRequest:
     temperature: float = 0.2
     max_tokens: int = 400
     max_chars: int | None = None
+    tools: tuple[ToolSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """The structured outcome. `confidence` is 0..1; `sources` are passage numbers from 1; `model` answered."""
+    """The structured outcome. `confidence` is 0..1; `sources` are passage numbers from 1; `model` answered.
+
+    With `calls` it is not an answer yet: the tools are to be used, and the model asked again with their results.
+    """
 
     answer: str
     confidence: float
@@ -53,6 +77,7 @@ class ModelReply:
     model: str
     usage: Usage = field(default_factory=Usage)
     clarifying: bool = False
+    calls: tuple[ToolCall, ...] = ()
 
 
 Stream = Callable[[str], Awaitable[None]]

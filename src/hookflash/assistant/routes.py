@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
-from hookflash.assistant import store
+from hookflash.assistant import store, tool_store
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.tool_routes import Workbench
 from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page
 from hookflash.db.pool import Connection
@@ -60,6 +61,20 @@ async def _check_sources(conn: Connection, sources: tuple[str, ...]) -> None:
         raise Invalid(f"There is no such source: {', '.join(unknown)}.", field="sources")
 
 
+async def _check_tools(conn: Connection, request: Request, wanted: tuple[str, ...]) -> None:
+    bench: Workbench = request.app.state.workbench
+    if len(wanted) > bench.limits.tools:
+        raise Invalid(
+            f"An assistant may have {bench.limits.tools} tools, and {len(wanted)} are named.",
+            field="tools",
+            hint="HOOKFLASH_TOOLS_PER_ASSISTANT sets the limit",
+        )
+    known = {stored.id for stored in await tool_store.named(conn, wanted)} if wanted else set()
+    unknown = sorted(set(wanted) - known)
+    if unknown:
+        raise Invalid(f"There is no such tool: {', '.join(unknown)}.", field="tools")
+
+
 @assistants.get("", **listed(ShownAssistant))
 async def list_assistants(asked: ListAsked, caller: Reading) -> Listing[ShownAssistant] | Response:
     """All assistants, oldest first."""
@@ -74,6 +89,7 @@ async def create_assistant(body: AssistantConfig, request: Request, caller: Writ
         body = body.model_copy(update={"models": models})
     async with caller.transaction() as conn:
         await _check_sources(conn, body.sources)
+        await _check_tools(conn, request, body.tools)
         made = await store.create(conn, caller.account_id, body)
         await caller.record(conn, "assistant.created", made.id, config=body.to_dict())
     return _shown(made)
@@ -87,12 +103,15 @@ async def get_assistant(assistant_id: AssistantId, caller: Reading) -> ShownAssi
 
 
 @assistants.patch("/{assistant_id}", responses=answers(404, 409))
-async def update_assistant(assistant_id: AssistantId, body: AssistantConfig, caller: Writing) -> ShownAssistant:
+async def update_assistant(
+    assistant_id: AssistantId, body: AssistantConfig, request: Request, caller: Writing
+) -> ShownAssistant:
     """Change the fields that are given, which makes a new revision; it serves sessions that begin from now on."""
     changes = {name: getattr(body, name) for name in sorted(body.model_fields_set)}
     async with caller.transaction() as conn:
         before = await store.get(conn, assistant_id, lock=True)
         await _check_sources(conn, changes.get("sources", ()))
+        await _check_tools(conn, request, changes.get("tools", ()))
         config = before.config.model_copy(update=changes)
         changed = await store.update(conn, caller.account_id, assistant_id, config, caller.now())
         await caller.record(

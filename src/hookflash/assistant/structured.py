@@ -1,13 +1,14 @@
 """The structured outcome {answer, confidence, sources, clarifying}: its schema, and a reader that streams the answer."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
 import msgspec
 
-from hookflash.assistant.model import ModelReply
+from hookflash.assistant.model import ModelReply, ToolCall
 from hookflash.base.errors import ModelFailed
 from hookflash.conversation.turn import Usage
 
@@ -295,6 +296,15 @@ def reply_of(outcome: Outcome, passages: int, model: str, usage: Usage) -> Model
         usage=usage,
         clarifying=outcome.clarifying,
     )
+
+
+def calls_of(pieces: Iterable[tuple[str, str, str]]) -> tuple[ToolCall, ...]:
+    """What a model wants to use, from (id, name, arguments as JSON); arguments that cannot be read come as none."""
+    calls = []
+    for number, (call_id, name, text) in enumerate(pieces):
+        arguments = _decoded(text or "{}")
+        calls.append(ToolCall(call_id or f"call_{number}", name, arguments if isinstance(arguments, dict) else {}))
+    return tuple(calls)
 
 
 def _paired(text: str) -> str:

@@ -1,6 +1,7 @@
 """Texts that no model writes: what is said when there is nothing to say, by language.
 
-`{company}` may be used in every text, `{first}` and `{second}` in `which`. A language without a text speaks English.
+`{company}` may be used in every text, `{first}` and `{second}` in `which`, `{who}` and `{said}` in `whisper`.
+A language without a text speaks English.
 """
 
 import re
@@ -30,6 +31,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "This call is recorded.",
         "connecting": "Let me connect you with a colleague.",
         "cut_off": "We were cut off. One moment please.",
+        "go_on": "Please go on.",
+        "nobody_free": "Sorry, no colleague is free right now. Somebody will get back to you. Can I help you with anything else?",
+        "on_hold": "One moment please, I am calling a colleague.",
+        "whisper": "A call for you from {who}. {said}",
+        "take_it": "Press 1 to take the call, any other key to leave it to the assistant.",
+        "joining": "You are being connected.",
+        "caller_gone": "The caller has hung up.",
         "source": "Source",
     },
     "es": {
@@ -55,6 +63,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "Esta llamada se graba.",
         "connecting": "Le comunico con un compañero.",
         "cut_off": "Se cortó la comunicación. Un momento, por favor.",
+        "go_on": "Continúe, por favor.",
+        "nobody_free": "Lo siento, ahora no hay ningún compañero libre. Alguien le contestará. ¿Puedo ayudarle en algo más?",
+        "on_hold": "Un momento, por favor, estoy llamando a un compañero.",
+        "whisper": "Una llamada para usted de {who}. {said}",
+        "take_it": "Pulse 1 para atender la llamada, cualquier otra tecla para dejarla al asistente.",
+        "joining": "Le estamos conectando.",
+        "caller_gone": "La persona ha colgado.",
         "source": "Fuente",
     },
     "fr": {
@@ -80,6 +95,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "Cet appel est enregistré.",
         "connecting": "Je vous mets en relation avec un collègue.",
         "cut_off": "Nous avons été coupés. Un instant, s'il vous plaît.",
+        "go_on": "Continuez, je vous prie.",
+        "nobody_free": "Désolé, aucun collègue n'est libre pour le moment. Quelqu'un vous répondra. Puis-je vous aider pour autre chose ?",
+        "on_hold": "Un instant s'il vous plaît, j'appelle un collègue.",
+        "whisper": "Un appel pour vous de {who}. {said}",
+        "take_it": "Appuyez sur 1 pour prendre l'appel, sur une autre touche pour le laisser à l'assistant.",
+        "joining": "Vous êtes mis en relation.",
+        "caller_gone": "La personne a raccroché.",
         "source": "Source",
     },
     "de": {
@@ -105,6 +127,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "Dieses Gespräch wird aufgezeichnet.",
         "connecting": "Ich verbinde Sie mit einem Kollegen.",
         "cut_off": "Die Verbindung war unterbrochen. Einen Moment bitte.",
+        "go_on": "Bitte sprechen Sie weiter.",
+        "nobody_free": "Leider ist gerade niemand frei. Jemand aus unserem Team meldet sich bei Ihnen. Kann ich sonst noch helfen?",
+        "on_hold": "Einen Moment bitte, ich rufe einen Kollegen an.",
+        "whisper": "Ein Anruf für Sie von {who}. {said}",
+        "take_it": "Mit der 1 nehmen Sie den Anruf an, mit jeder anderen Taste bleibt er beim Assistenten.",
+        "joining": "Sie werden verbunden.",
+        "caller_gone": "Der Anrufer hat aufgelegt.",
         "source": "Quelle",
     },
     "pt": {
@@ -130,6 +159,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "Esta chamada é gravada.",
         "connecting": "Vou passar você a um colega.",
         "cut_off": "A ligação caiu. Um momento, por favor.",
+        "go_on": "Continue, por favor.",
+        "nobody_free": "Desculpe, nenhum colega está livre agora. Alguém vai responder. Posso ajudar em mais alguma coisa?",
+        "on_hold": "Um momento, por favor, estou ligando para um colega.",
+        "whisper": "Uma ligação para você de {who}. {said}",
+        "take_it": "Tecle 1 para atender, qualquer outra tecla para deixar com o assistente.",
+        "joining": "Você está sendo conectado.",
+        "caller_gone": "A pessoa desligou.",
         "source": "Fonte",
     },
     "hi": {
@@ -155,6 +191,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "यह कॉल रिकॉर्ड की जा रही है।",
         "connecting": "मैं आपको एक सहकर्मी से जोड़ता हूँ।",
         "cut_off": "कॉल कट गई थी। कृपया एक क्षण रुकें।",
+        "go_on": "कृपया आगे बोलिए।",
+        "nobody_free": "माफ़ कीजिए, अभी कोई सहकर्मी उपलब्ध नहीं है। कोई आपको जवाब देगा। क्या मैं और कुछ मदद करूँ?",
+        "on_hold": "कृपया एक क्षण रुकें, मैं एक सहकर्मी को फ़ोन कर रहा हूँ।",
+        "whisper": "आपके लिए {who} का कॉल है। {said}",
+        "take_it": "कॉल लेने के लिए 1 दबाएँ, सहायक पर छोड़ने के लिए कोई और बटन।",
+        "joining": "आपको जोड़ा जा रहा है।",
+        "caller_gone": "कॉल करने वाले ने फ़ोन रख दिया है।",
         "source": "स्रोत",
     },
     "hi-Latn": {
@@ -180,6 +223,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "recorded": "Yeh call record ho rahi hai.",
         "connecting": "Main aapko ek saathi se jodta hoon.",
         "cut_off": "Call kat gayi thi. Ek pal rukiye.",
+        "go_on": "Kripya aage boliye.",
+        "nobody_free": "Maaf kijiye, abhi koi saathi free nahi hai. Koi aapko jawab dega. Kya main aur kuch madad karun?",
+        "on_hold": "Ek pal rukiye, main ek saathi ko call kar raha hoon.",
+        "whisper": "Aapke liye {who} ka call hai. {said}",
+        "take_it": "Call lene ke liye 1 dabaiye, assistant par chhodne ke liye koi aur button.",
+        "joining": "Aapko joda ja raha hai.",
+        "caller_gone": "Caller ne phone rakh diya hai.",
         "source": "Source",
     },
 }

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Tag = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
 Vendor = Annotated[str, Field(pattern=r"^[a-z0-9_-]+(:[^\s]{1,120})?$")]
 
 
@@ -12,17 +13,28 @@ class VoiceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    way: Literal["stream", "relay", "gather"] = Field(
+    way: Literal["stream", "relay", "gather", "realtime"] = Field(
         default="relay",
-        description="stream: our own ears and voice; relay: Twilio's, by ConversationRelay; gather: turn by turn.",
+        description="stream: our own ears and voice; relay: Twilio's, by ConversationRelay; gather: turn by turn;"
+        " realtime: a model that hears and speaks by itself.",
     )
     language: str = Field(default="en-US", max_length=20, description="BCP 47 tag; `multi` where the vendors can.")
+    languages: dict[Tag, Annotated[str, Field(max_length=120)]] = Field(
+        default_factory=dict,
+        max_length=10,
+        description="Other languages that a call goes over to when the caller speaks them or asks for them (stream, relay):"
+        " BCP 47 tags, each with its voice (empty: the same one).",
+    )
     stt: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
         default=(),
         description="Transcribers in the order in which they are tried (stream); none: those of the settings.",
     )
     tts: Annotated[tuple[Vendor, ...], Field(strict=False, max_length=4)] = Field(
         default=(), description="Voices' vendors in the order in which they are tried (stream); none: as above."
+    )
+    realtime: Vendor | Literal[""] = Field(
+        default="",
+        description="The model that hears and speaks (realtime), such as openai:gpt-realtime-2.1; empty: that of the settings.",
     )
     voice: str = Field(default="", max_length=120, description="The vendor's name of the voice; empty: its usual one.")
     greeting: str = Field(default="", max_length=500, description="The first words of a call.")
@@ -46,6 +58,17 @@ class VoiceConfig(BaseModel):
         default="",
         max_length=200,
         description="Where a person is: a number, a SIP address, or a TaskRouter workflow (WW...).",
+    )
+    transfer: Literal["plain", "warm"] = Field(
+        default="plain",
+        description="plain: the person is rung and joined; warm: the caller waits, the person hears what it is about and"
+        " takes the call by a key, and a caller whom nobody takes comes back to the assistant. For numbers and SIP.",
+    )
+    hold_music: str = Field(
+        default="",
+        max_length=500,
+        pattern=r"^(https?://\S+)?$",
+        description="The address of what a waiting caller hears (an MP3 or WAV file); empty: words.",
     )
     voicemail: str = Field(default="", max_length=500, description="What an outbound call leaves on a machine.")
     hints: Annotated[tuple[Annotated[str, Field(max_length=60)], ...], Field(strict=False, max_length=100)] = Field(

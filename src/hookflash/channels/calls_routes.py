@@ -10,6 +10,7 @@ from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page, decode_cursor, encode_cursor
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.outbound import Outbound
+from hookflash.channels.redial import MOST_RETRIES, USUAL_RETRIES
 from hookflash.channels.store import Integrations
 from hookflash.conversation import call_store
 from hookflash.conversation.call import CallRow
@@ -35,6 +36,33 @@ class NewCall(BaseModel):
     purpose: str = Field(
         "service", min_length=1, max_length=100, description="Why, for the record and for the rules on calling."
     )
+    retries: int = Field(
+        USUAL_RETRIES,
+        ge=0,
+        le=MOST_RETRIES,
+        description="How often it is tried again when the person is not reached (busy, no answer, failed), after growing"
+        " gaps and inside the hours in which they may be called.",
+    )
+
+
+class CallAttempt(BaseModel):
+    """One attempt of a call of ours."""
+
+    number: int
+    state: str = Field(description="due, dialling, ringing or over.")
+    call_sid: str | None
+    why: str | None = Field(description="How it ended: completed, busy, no-answer, failed, or why it was not made.")
+    due_at: datetime
+    ended_at: datetime | None
+
+
+class CallTransfer(BaseModel):
+    """A way to a person on which the caller waited."""
+
+    target: str
+    state: str = Field(description="ringing, joined, declined, busy, no-answer, failed, canceled or abandoned.")
+    at: datetime
+    ended_at: datetime | None
 
 
 class Call(BaseModel):
@@ -46,10 +74,10 @@ class Call(BaseModel):
     contact_id: str
     session_id: str | None
     direction: str
-    way: str = Field(description="stream, relay or gather.")
+    way: str = Field(description="stream, relay, gather or realtime.")
     address: str
     sender: str
-    state: str = Field(description="queued, admitted, live, ended or refused.")
+    state: str = Field(description="queued, admitted, live, waiting (for another try), ended or refused.")
     why: str | None
     answered_by: str | None
     purpose: str | None
@@ -59,6 +87,10 @@ class Call(BaseModel):
     recording: dict[str, Any] | None
     started_at: datetime
     ended_at: datetime | None
+    retries: int
+    next_try_at: datetime | None = Field(description="When a call that waits is tried again.")
+    attempts: list[CallAttempt]
+    transfers: list[CallTransfer]
 
 
 def _shown(row: CallRow) -> Call:
@@ -83,6 +115,10 @@ def _shown(row: CallRow) -> Call:
         recording=row.recording,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        retries=row.retries,
+        next_try_at=row.next_try_at,
+        attempts=[CallAttempt.model_validate(each) for each in row.attempts],
+        transfers=[CallTransfer.model_validate(each) for each in row.transfers],
     )
 
 
@@ -95,7 +131,7 @@ async def create_call(request: Request, caller: Writing, call: NewCall) -> Call:
         integration = await integrations.get_or_none(conn, call.integration_id)
     if integration is None:
         raise Invalid("There is no such integration.", field="integration_id")
-    call_id = await outbound.call(integration, Address.parse(call.to, Kind.VOICE), call.purpose)
+    call_id = await outbound.call(integration, Address.parse(call.to, Kind.VOICE), call.purpose, call.retries)
     async with caller.transaction() as conn:
         row = await call_store.get_call(conn, call_id)
         await caller.record(conn, "call.made", call_id, row.contact_id, to=row.address, purpose=call.purpose)

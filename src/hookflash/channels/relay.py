@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from hookflash.speech.tongue import Tongue
 from hookflash.twilio.relay import Digit, Failure, Interrupt, Prompt, RelayMessage, Setup, Unknown
 
 MALFORMED_AT_MOST = 10
+DIGITS_MOST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,14 @@ class Open:
 
     call_sid: str
     token: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """A key was pressed, the `count`th of the call; which one matters only when they are all there: see `keys_over`."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,13 @@ class Begin:
     turn: int
     said: str
     language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLanguage:
+    """Twilio's voice is to speak this language (a BCP 47 tag) from now on."""
+
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +74,7 @@ class Refuse:
     why: str
 
 
-RelayEffect = Open | Begin | Cancel | Send | Settled | Refuse
+RelayEffect = Open | Pressed | Begin | ChangeLanguage | Cancel | Send | Settled | Refuse
 
 
 @dataclass(slots=True)
@@ -73,13 +90,15 @@ class _Turn:
 
 
 class RelayMachine:
-    """No I/O, no clock. Words of a cancelled turn die at the door."""
+    """No I/O, no clock. Words of a cancelled turn die at the door. With a `tongue` the call may change its language."""
 
-    def __init__(self) -> None:
+    def __init__(self, tongue: Tongue | None = None) -> None:
+        self._tongue = tongue
         self._turns = 0
         self._turn: _Turn | None = None
         self._said: list[str] = []
         self._digits = ""
+        self._pressed = 0
         self._open = False
         self._malformed = 0
 
@@ -90,7 +109,7 @@ class RelayMachine:
                 if self._open:
                     return [Refuse("a second setup")]
                 self._open = True
-                return [Open(call_sid, parameters.get("token", ""))]
+                return [Open(call_sid, parameters.get("token", ""), bool(parameters.get("again")))]
             case Unknown():
                 self._malformed += 1
                 return [Refuse("too many malformed messages")] if self._malformed >= MALFORMED_AT_MOST else []
@@ -115,8 +134,15 @@ class RelayMachine:
         return self._begin(said, language) if said else []
 
     def _digit(self, digit: str) -> list[RelayEffect]:
-        if digit != "#":
-            self._digits += digit
+        self._pressed += 1
+        if digit == "#":
+            return self.keys_over(self._pressed)
+        self._digits = (self._digits + digit)[:DIGITS_MOST]
+        return [Pressed(self._pressed)]
+
+    def keys_over(self, count: int) -> list[RelayEffect]:
+        """No other key has followed the `count`th for a while: what was keyed is what the caller says."""
+        if count != self._pressed:
             return []
         said, self._digits = self._digits, ""
         return self._begin(said, None) if said else []
@@ -133,6 +159,10 @@ class RelayMachine:
             out += self._settle(turn, turn.whole, interrupted=not turn.over)
         self._turns += 1
         self._turn = _Turn(self._turns, said)
+        if self._tongue is not None:
+            if self._tongue.hear(said, language):
+                out.append(ChangeLanguage(self._tongue.current))
+            language = self._tongue.current
         return [*out, Begin(self._turns, said, language)]
 
     def _interrupt(self, spoken: str) -> list[RelayEffect]:
@@ -155,6 +185,13 @@ class RelayMachine:
             now.pieces.append(text)
         now.over = last
         return [Send(text, last)] if text or last else []
+
+    def said(self, turn: int) -> list[RelayEffect]:
+        """So long after the last words of a turn that they must have been heard: it is history, unless it is already."""
+        now = self._turn
+        if now is None or now.number != turn or not now.over:
+            return []
+        return self._settle(now, now.whole, interrupted=False)
 
     def closed(self) -> list[RelayEffect]:
         """The socket is gone: what was begun is settled."""

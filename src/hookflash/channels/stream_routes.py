@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Protocol
 
 import anyio
@@ -12,15 +12,20 @@ import structlog
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from hookflash.assistant import speech_cost
 from hookflash.base.clock import Clock
 from hookflash.base.errors import Forbidden, Misconfigured
 from hookflash.base.tasks import bare_error
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
+from hookflash.channels.recorder import Recorder
 from hookflash.channels.voice_jobs import TRANSFERRED, Talk
-from hookflash.channels.voice_routes import Voices, handshake
+from hookflash.channels.voice_routes import Voices, handshake, phrases_in
 from hookflash.conversation.segment import Segment
+from hookflash.knowledge.language import detect
 from hookflash.rest.socket import receive, take_over
+from hookflash.speech.audio import FRAME_SECONDS
+from hookflash.speech.devices import OtherLanguage
 from hookflash.speech.events import EndCall, Heard, Marked, Measured, Pressed, TransferTo
 from hookflash.speech.jitter import JitterBuffer
 from hookflash.speech.run_call import FAILED, CallShell, Devices, Phrases, Say
@@ -35,6 +40,7 @@ router = APIRouter(prefix="/twilio", include_in_schema=False)
 START_SECONDS = 10.0
 MALFORMED_AT_MOST = 50
 QUEUED_AT_MOST = 4_000
+SEARCH_WORDS = 3
 
 
 class Studio(Protocol):
@@ -96,10 +102,15 @@ class StreamSession:
         self._jitter = JitterBuffer()
         self._sid = ""
         self._out: deque[str] = deque()
+        self._sending = False
         self._sendable = anyio.Event()
         self._closed = anyio.Event()
         self._malformed = 0
         self._talk: Talk | None = None
+        self._again = ""
+        self._recorder: Recorder | None = None
+        # So many words the last search ahead was for.
+        self._searched = 0
         self._shell: CallShell | None = None
         # The shell for as long as it is to hear what comes, and the call's place in the scoring of speech.
         self._hearing: CallShell | None = None
@@ -119,19 +130,20 @@ class StreamSession:
             await self._switchboard.end(talk, f"{FAILED}{error.message}")
             await self._close_socket()
             return
+        base = self._voices.base(self._socket)
+        recorder = self._voices.recorder(self._integration, talk.call.call_sid, base, begin=not self._again)
+        self._recorder = recorder
         shell = self._shell = self._hearing = CallShell(devices)
         ear = self._ear = (await self._sound.vad()).join(shell.score)
         try:
             with bare_error():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write)
-                    tasks.start_soon(
-                        self._voices.record, self._integration, talk.call.call_sid, self._voices.base(self._socket)
-                    )
+                    tasks.start_soon(recorder.run)
                     tasks.start_soon(self._read)
                     await shell.run()
                     with anyio.move_on_after(2.0):
-                        while self._out:
+                        while self._out or self._sending:
                             await self._sound.clock.sleep(0.01)
                     tasks.cancel_scope.cancel()
         finally:
@@ -140,9 +152,11 @@ class StreamSession:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5.0):
                 counts = asdict(shell.counts)
                 measures = {**counts, "jitter": asdict(self._jitter.counts), "malformed": self._malformed}
-                talk.add_cost("tts", shell.counts.characters_spoken * 30)
+                self._charge(talk, shell)
                 await self._switchboard.end(talk, shell.counts.why, measures)
                 await self._close_socket()
+            # The call and its shell know each other; without this they would stay until all garbage is looked for.
+            self._shell = self._ear = None
 
     async def _close_socket(self, code: int = 1000) -> None:
         try:
@@ -180,13 +194,18 @@ class StreamSession:
             log.warning("stream token refused", integration=self._integration.id)
             return False
         self._sid = body.stream_sid
+        again = body.custom_parameters.get("again", "")
+        self._again = again if again in door.AGAIN else ""
+        self._voices.arrived(body.call_sid)
         return True
 
     def _devices(self, talk: Talk) -> Devices:
         voice = talk.voice
         language = voice.language
-        phrases = door.Phrases(self._integration, language.partition("-")[0])
+        phrases = phrases_in(self._integration, language)
         rules = door.rules(voice, phrases)
+        if self._again:
+            rules = replace(rules, greeting=phrases[self._again])
         return Devices(
             line=self,
             ears=self._sound.studio.ears(voice.stt),
@@ -198,7 +217,11 @@ class StreamSession:
             language=language,
             hints=voice.hints,
             voice=voice.voice or None,
-            fixed=frozenset({rules.greeting, rules.filler, rules.reprompt, rules.goodbye, rules.failed}),
+            others={
+                tag: OtherLanguage(door.rules(voice, phrases_in(self._integration, tag)), name or None)
+                for tag, name in voice.languages.items()
+            },
+            detect=detect,
         )
 
     async def _read(self) -> None:
@@ -226,6 +249,8 @@ class StreamSession:
             case wire.Mark(mark=mark, stream_sid=self._sid):
                 shell.post(Marked(mark.name))
             case wire.Dtmf(dtmf=dtmf, stream_sid=self._sid):
+                if self._recorder is not None:
+                    self._recorder.pressed()
                 shell.post(Pressed(dtmf.digit))
             case wire.Stop(stream_sid=self._sid):
                 self._stop()
@@ -247,10 +272,14 @@ class StreamSession:
                 await self._sendable.wait()
                 self._sendable = anyio.Event()
                 while self._out:
-                    await self._socket.send_text(self._out[0])
-                    self._out.popleft()
+                    # Taken first: while it leaves, `clear` may put another queue in this one's place.
+                    message = self._out.popleft()
+                    self._sending = True
+                    await self._socket.send_text(message)
+                    self._sending = False
         except (WebSocketDisconnect, RuntimeError):
             self._out.clear()
+            self._sending = False
             if self._shell is not None:
                 self._shell.hang_up()
 
@@ -281,8 +310,13 @@ class StreamSession:
         assert self._talk is not None
         assert self._shell is not None
         talk = self._talk
+        words: list[str] = []
+        self._overheard(said)
 
         async def spoken(segment: Segment) -> None:
+            words.append(segment.text)
+            if self._recorder is not None:
+                self._recorder.replying("".join(words))
             say(segment.text, segment.last)
 
         if talk.too_dear:
@@ -292,11 +326,32 @@ class StreamSession:
         if record.ending is not None and record.ending.hand_off and talk.voice.transfer_to:
             self._shell.post(TransferTo(talk.voice.transfer_to))
 
-    async def look_up(self, said: str) -> None:
-        """A search ahead of the turn warms what the turn will need."""
+    async def look_up(self, said: str, settled: bool) -> None:
+        """What the caller is saying is searched for before it is over."""
+        self._overheard(said)
+        words = len(said.split())
+        # A search for every word that is added would cost more than it saves.
+        if self._talk is not None and (settled or not self._searched <= words < self._searched + SEARCH_WORDS):
+            self._searched = words
+            await self._switchboard.look_up(self._talk, said, None)
+
+    def _overheard(self, said: str) -> None:
+        """A number that must not be kept is heard before it is over."""
+        if self._recorder is not None:
+            self._recorder.heard(said)
+
+    def _charge(self, talk: Talk, shell: CallShell) -> None:
+        """What ears, voice and line have cost up to now."""
+        seconds = shell.counts.frames * FRAME_SECONDS
+        listened = speech_cost.listening(shell.ears, seconds, mixed=shell.mixed)
+        talk.cost_is("stt", listened.micros)
+        talk.cost_is("tts", speech_cost.speaking(shell.mouth, shell.counts.characters_spoken).micros)
+        talk.cost_is("telephony", speech_cost.telephony("stream", talk.call.direction, seconds).micros)
 
     async def keep(self, heard: Heard, measured: Measured | None) -> None:
         assert self._talk is not None
+        if self._shell is not None:
+            self._charge(self._talk, self._shell)
         measures = asdict(measured) if measured else {}
         measures.pop("turn", None)
         await self._switchboard.settle(
@@ -308,6 +363,8 @@ class StreamSession:
             interrupted=heard.interrupted,
             measures=measures,
         )
+        if self._recorder is not None:
+            self._recorder.settled(heard.whole)
 
     async def transfer(self, target: str) -> None:
         assert self._shell is not None

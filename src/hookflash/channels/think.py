@@ -201,5 +201,6 @@ def _record(
             "sources": msgspec.to_builtins(ending.sources),
             "usage": msgspec.to_builtins(ending.usage),
             "degraded": list(ending.degraded),
+            **({"tools": msgspec.to_builtins(ending.tools)} if ending.tools else {}),
         }
     return out | {"stages": stages}

@@ -1,6 +1,6 @@
 """A call at our door: may it come in, and by which way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hookflash.assistant.templates import text as template
@@ -98,6 +98,11 @@ class Phrases:
         assistant = self.integration.assistant
         return template(key, self.language, company=assistant.company, overrides=assistant.templates)
 
+    def filled(self, key: str, **values: str) -> str:
+        """A phrase with something in it."""
+        assistant = self.integration.assistant
+        return template(key, self.language, company=assistant.company, overrides=assistant.templates, **values)
+
 
 def rules(voice: VoiceConfig, phrases: Phrases) -> CallRules:
     """How a call of ours goes."""
@@ -122,18 +127,34 @@ def opening(voice: VoiceConfig, phrases: Phrases) -> str:
     return " ".join(filter(None, (notice, voice.greeting or phrases["greeting"])))
 
 
-def answer(integration: Integration, voice: VoiceConfig, phrases: Phrases, base: str, token: str) -> bytes:
-    """The TwiML by which an admitted call comes in."""
+def realtime_rules(voice: VoiceConfig, phrases: Phrases, *, again: bool = False) -> CallRules:
+    """The same of speech to speech. There Twilio has said to the letter what must be, and greeted who comes again."""
+    return replace(rules(voice, phrases), greeting="" if again else voice.greeting or phrases["greeting"])
+
+
+# How a call that comes in a second time begins: its socket broke, or nobody took it over.
+AGAIN = frozenset({"go_on", "nobody_free"})
+
+
+def answer(
+    integration: Integration, voice: VoiceConfig, phrases: Phrases, base: str, token: str, again: str = ""
+) -> bytes:
+    """The TwiML by which an admitted call comes in; one that comes in `again` is greeted by that phrase."""
+    parameters = {"token": token} | ({"again": again} if again else {})
     here = f"{base}/twilio/{integration.id}"
     socket = here.replace("http", "ws", 1)
     after = f"{here}/voice/after"
     match voice.way:
         case "stream":
-            return twiml.response(twiml.connect_stream(f"{socket}/media", after, {"token": token}))
+            return twiml.response(twiml.connect_stream(f"{socket}/media", after, parameters))
+        case "realtime":
+            notice = (voice.record_notice or phrases["recorded"]) if voice.record else ""
+            spoken = twiml.say(phrases[again] if again else notice, language=voice.language)
+            return twiml.response(spoken, twiml.connect_stream(f"{socket}/realtime", after, parameters))
         case "relay":
             attributes: dict[str, str | bool | None] = {
                 "language": voice.language,
-                "welcomeGreeting": opening(voice, phrases),
+                "welcomeGreeting": phrases[again] if again else opening(voice, phrases),
                 "voice": voice.voice,
                 "ttsProvider": voice.tts[0].capitalize() if voice.voice and voice.tts else None,
                 "interruptible": "any" if voice.interruptible else "none",
@@ -144,18 +165,33 @@ def answer(integration: Integration, voice: VoiceConfig, phrases: Phrases, base:
             }
             if attributes["ttsProvider"] == "Elevenlabs":
                 attributes["ttsProvider"] = "ElevenLabs"
-            return twiml.response(twiml.connect_relay(f"{socket}/relay", after, attributes, {"token": token}))
+            if voice.languages:
+                # All of them are listened for at once; Twilio's only ears that can.
+                attributes |= {
+                    "ttsLanguage": voice.language,
+                    "transcriptionLanguage": "multi",
+                    "transcriptionProvider": "Deepgram",
+                    "speechModel": "nova-3-general",
+                }
+            others = [
+                {"code": tag, "ttsProvider": attributes["ttsProvider"] if name else None, "voice": name}
+                for tag, name in voice.languages.items()
+            ]
+            return twiml.response(twiml.connect_relay(f"{socket}/relay", after, attributes, parameters, others))
         case "gather":
-            return listen(integration, voice, base, opening(voice, phrases), 0)
+            first = phrases[again] if again else opening(voice, phrases)
+            return listen(integration, voice, base, first, 0, begins=not again)
 
 
-def listen(integration: Integration, voice: VoiceConfig, base: str, prompt: str, silent: int) -> bytes:
-    """Say something and listen, turn by turn; `silent` counts the times that nothing was heard."""
+def listen(
+    integration: Integration, voice: VoiceConfig, base: str, prompt: str, silent: int, *, begins: bool = False
+) -> bytes:
+    """Say something and listen, turn by turn; `silent` counts the times that nothing was heard, `begins`: the first time."""
     here = f"{base}/twilio/{integration.id}/voice/gather"
     spoken = twiml.say(prompt, voice=voice.voice or None, language=voice.language)
     return twiml.response(
         twiml.gather(
-            f"{here}?silent={silent}",
+            f"{here}?silent={silent}{'&first=1' if begins else ''}",
             spoken,
             language=voice.language,
             hints=",".join(voice.hints),

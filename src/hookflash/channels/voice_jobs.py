@@ -1,11 +1,12 @@
 """Calls over the database: admitting them, thinking in them, keeping what was said and heard, their end."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
+from hookflash.assistant import speech_cost
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.clock import Clock
@@ -13,10 +14,13 @@ from hookflash.base.ids import new_id
 from hookflash.base.phone import Address, Kind
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
-from hookflash.conversation import call_store
+from hookflash.channels.outbound import Dialled
+from hookflash.channels.redial_jobs import LOOK_AFTER, attempt_ended, look_later
+from hookflash.conversation import attempt_store, call_store, transfer_store
 from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.message import Direction, Message
 from hookflash.conversation.take_turn import take_turn
+from hookflash.conversation.transfer_store import Transfer
 from hookflash.conversation.turn import (
     Answerer,
     Check,
@@ -28,18 +32,20 @@ from hookflash.conversation.turn import (
     Say,
     Turn,
     TurnRecord,
+    Usage,
 )
 from hookflash.db.pool import Database
-from hookflash.safety.pii import mask_numbers
+from hookflash.safety.card_question import asks_for_card
+from hookflash.safety.pii import digits_in, mask_digits, mask_numbers
 
 log = structlog.get_logger()
 
 SPOKEN_CHARS = 600
+# So many digits in a row that are keyed and are no card's number are one that was mistyped.
+CARD_DIGITS = 12
 # Exchanges that a turn is told of; a call of hours keeps no more.
 REMEMBERED = 8
 TRANSFERRED = "transferred"
-# List prices of telephony for a minute of a call, in micro-dollars: for budgets, not for accounting.
-TELEPHONY_MINUTE = 14_000
 
 
 class SayLine:
@@ -59,7 +65,10 @@ class SayLine:
 
 @dataclass(slots=True)
 class Talk:
-    """One live call: `history` is its latest past, `settled` counts the turns that it has had. Cost in micro-dollars."""
+    """One live call: `history` is its latest past, `settled` counts the turns that it has had. Cost in micro-dollars.
+
+    `private`: our last words asked for a number that must not be kept, so numbers in the next ones of the caller are not.
+    """
 
     call: OpenCall
     voice: VoiceConfig
@@ -67,12 +76,17 @@ class Talk:
     history: list[Exchange]
     turns: dict[int, tuple[str, Ending | None]] = field(default_factory=dict)
     settled: int = 0
+    private: bool = False
     cost_micros: int = 0
     parts: dict[str, int] = field(default_factory=dict)
 
     def add_cost(self, part: str, micros: int) -> None:
         self.parts[part] = self.parts.get(part, 0) + micros
         self.cost_micros += micros
+
+    def cost_is(self, part: str, micros: int) -> None:
+        """What a part has cost up to now."""
+        self.add_cost(part, micros - self.parts.get(part, 0))
 
     @property
     def too_dear(self) -> bool:
@@ -88,6 +102,7 @@ class Switchboard:
     answer: Answerer
     gates: NamedGates = ()
     checks: Sequence[Check] = ()
+    look_ahead: Callable[[Turn], Awaitable[Usage]] | None = None
 
     async def admit(self, integration: Integration, arrival: CallArrival) -> tuple[str, str, str | None]:
         """Judge and store a call: its id, the token that opens its socket, and why it is refused if it is."""
@@ -119,22 +134,30 @@ class Switchboard:
                 conn, arrival, integration.opt_out_scope, integration.settings.session_duration_ms, self.clock.now()
             )
 
-    async def queue(self, arrival: CallArrival, known: CallStanding) -> str:
-        """A call that we are about to make; it has no sid yet."""
-        waiting = replace(arrival, call_sid=new_id("pending"))
+    async def queue(self, arrival: CallArrival, known: CallStanding) -> Dialled:
+        """A call that we are about to make; it has no sid yet. A worker looks after it, should we die meanwhile."""
+        waiting, now = replace(arrival, call_sid=new_id("pending")), self.clock.now()
         async with self.db.tenant(arrival.account_id) as conn:
             call_id, _ = await call_store.admit(
-                conn, waiting, known, state="queued", why=None, verdicts=[], settings={}, now=self.clock.now()
+                conn, waiting, known, state="queued", why=None, verdicts=[], settings={}, now=now
             )
-        return call_id
+            attempt_id = await attempt_store.add_attempt(
+                conn, arrival.account_id, call_id, 1, "dialling", due_at=now, now=now
+            )
+            await look_later(conn, arrival.account_id, attempt_id, LOOK_AFTER)
+        return Dialled(call_id, attempt_id)
 
-    async def rang(self, account_id: str, call_id: str, call_sid: str) -> None:
+    async def rang(self, account_id: str, attempt_id: str, call_sid: str) -> None:
+        """Twilio has an attempt of ours under this sid. Raises NotFound."""
         async with self.db.tenant(account_id) as conn:
-            await call_store.queue_call(conn, call_id, call_sid, self.clock.now())
+            await attempt_store.get_attempt(conn, attempt_id)
+            await attempt_store.ringing(conn, attempt_id, call_sid, self.clock.now())
 
-    async def failed(self, account_id: str, call_id: str, why: str) -> None:
+    async def failed(self, account_id: str, dialled: Dialled, why: str) -> None:
+        """An attempt was not made, or nobody knows: the call is over."""
         async with self.db.tenant(account_id) as conn:
-            await call_store.end_call(conn, call_id, why, self.clock.now())
+            await attempt_store.attempt_over(conn, dialled.attempt_id, why, self.clock.now())
+            await call_store.end_call(conn, dialled.call_id, why, self.clock.now())
 
     async def answered_by(self, account_id: str, call_sid: str, who: str) -> None:
         """A person or a machine."""
@@ -162,16 +185,30 @@ class Switchboard:
     @staticmethod
     def _talk(call: OpenCall) -> Talk:
         config = AssistantConfig.stored(call.session.config)
-        return Talk(call, config.voice, config, list(call.history))
+        private = bool(call.history) and asks_for_card(call.history[-1].answered)
+        return Talk(call, config.voice, config, list(call.history), private=private)
 
     async def think(self, talk: Talk, number: int, said: str, say: Say, language: str | None) -> TurnRecord:
         """One turn of a call: gates, then the answer, said piece by piece."""
-        call = talk.call
-        turn_id = new_id("turn")
-        talk.turns[number] = (turn_id, None)
-        now = self.clock.now()
+        turn = self._turn(talk, said, language)
+        talk.turns[number] = (turn.id, None)
+        record = await take_turn(turn, gates=self.gates, answer=self.answer, checks=self.checks, line=SayLine(say))
+        talk.turns[number] = (turn.id, record.ending)
+        if record.ending is not None:
+            usage = record.ending.usage
+            talk.add_cost("llm", usage.model_micros + usage.embedding_micros)
+        return record
+
+    async def look_up(self, talk: Talk, said: str, language: str | None) -> None:
+        """What the caller is saying, and will probably have asked, is searched for already; nothing is written."""
+        if self.look_ahead is not None and not talk.too_dear:
+            usage = await self.look_ahead(self._turn(talk, said, language))
+            talk.add_cost("llm", usage.embedding_micros)
+
+    def _turn(self, talk: Talk, said: str, language: str | None) -> Turn:
+        call, turn_id, now = talk.call, new_id("turn"), self.clock.now()
         contact = replace(call.contact, language=(language or "").partition("-")[0] or call.contact.language)
-        turn = Turn(
+        return Turn(
             id=turn_id,
             account_id=call.account_id,
             integration_id=call.integration_id,
@@ -186,12 +223,6 @@ class Switchboard:
             line=LineTraits("voice", max_chars=SPOKEN_CHARS, spoken=True),
             now=now,
         )
-        record = await take_turn(turn, gates=self.gates, answer=self.answer, checks=self.checks, line=SayLine(say))
-        talk.turns[number] = (turn_id, record.ending)
-        if record.ending is not None:
-            usage = record.ending.usage
-            talk.add_cost("llm", usage.model_micros + usage.embedding_micros)
-        return record
 
     async def settle(
         self,
@@ -204,11 +235,19 @@ class Switchboard:
         interrupted: bool,
         measures: dict[str, float | None] | None = None,
     ) -> None:
-        """Keep a turn that is history; numbers of cards and the like are masked first."""
+        """Keep a turn that is history; numbers of cards and the like are masked first.
+
+        Where we had asked for one, every number is: a security code has no check digit.
+        """
         turn_id, ending = talk.turns.pop(number, (new_id("turn"), None))
         for dropped in [older for older in talk.turns if older < number]:
             del talk.turns[dropped]
-        said, heard, whole = mask_numbers(said), mask_numbers(heard), mask_numbers(whole)
+        keyed = said.replace("*", "").isdecimal() and digits_in(said) >= CARD_DIGITS
+        masked = mask_digits if talk.private or keyed else mask_numbers
+        talk.private = asks_for_card(whole)
+        said, heard, whole = masked(said), masked(heard), masked(whole)
+        if ending is not None:
+            ending = replace(ending, question=masked(ending.question))
         passages = tuple(s.chunk_id for s in ending.sources if s.cited) if ending else ()
         talk.history.append(Exchange(said, heard, passages))
         talk.settled += 1
@@ -220,6 +259,7 @@ class Switchboard:
 
     async def end(self, talk: Talk, why: str | None, measures: dict[str, Any] | None = None) -> None:
         """The socket of a call is closed; its summary is there for whoever talks to the person next."""
+        await self.spend(talk)
         async with self.db.tenant(talk.call.account_id) as conn:
             await call_store.end_call(
                 conn,
@@ -227,31 +267,73 @@ class Switchboard:
                 why,
                 self.clock.now(),
                 measures=measures,
-                parts=talk.parts,
                 summary=summary_of(talk.history[-talk.settled :] if talk.settled else (), talk.settled),
             )
+
+    async def spend(self, talk: Talk) -> None:
+        """Note what a call has cost here. What Twilio takes for it is known when it is over."""
+        parts = {part: micros for part, micros in talk.parts.items() if part != "telephony"}
+        if parts:
+            async with self.db.tenant(talk.call.account_id) as conn:
+                await call_store.add_parts(conn, talk.call.id, parts)
+
+    async def begin_transfer(self, talk: Talk, target: str) -> str:
+        """The caller goes to wait for a person; the transfer's id."""
+        call = talk.call
+        async with self.db.tenant(call.account_id) as conn:
+            return await transfer_store.begin_transfer(
+                conn, call.account_id, call.id, call.contact.id, target, self.clock.now()
+            )
+
+    async def transfer(self, account_id: str, transfer_id: str) -> Transfer:
+        """Raises NotFound."""
+        async with self.db.tenant(account_id) as conn:
+            return await transfer_store.get_transfer(conn, transfer_id)
+
+    async def person_rung(self, account_id: str, transfer_id: str, call_sid: str) -> None:
+        async with self.db.tenant(account_id) as conn:
+            await transfer_store.rung(conn, transfer_id, call_sid)
+
+    async def person_joins(self, account_id: str, transfer_id: str) -> bool:
+        """Whether somebody still waits for the person."""
+        async with self.db.tenant(account_id) as conn:
+            return await transfer_store.joined(conn, transfer_id)
+
+    async def person_left(self, account_id: str, transfer_id: str) -> None:
+        """Whoever took the call has hung up."""
+        async with self.db.tenant(account_id) as conn:
+            await transfer_store.left(conn, transfer_id, self.clock.now())
+
+    async def person_missed(self, account_id: str, transfer_id: str, state: str) -> bool:
+        """Nobody took the call; True for whoever says so first."""
+        async with self.db.tenant(account_id) as conn:
+            return await transfer_store.came_to_nothing(conn, transfer_id, state, self.clock.now())
 
     async def how_it_ended(self, account_id: str, call_sid: str) -> call_store.HowEnded | None:
         """What is known of a call whose socket is closed; counts this as one more time that it was lost."""
         async with self.db.tenant(account_id) as conn:
             return await call_store.how_ended(conn, call_sid, self.clock.now())
 
-    async def finished(self, account_id: str, call_sid: str, status: str, seconds: int) -> None:
-        """Twilio says that a call is over."""
-        minutes = -(-seconds // 60)
-        micros = minutes * TELEPHONY_MINUTE
+    async def finished(self, account_id: str, call_sid: str, status: str, seconds: int) -> list[str]:
+        """Twilio says that a call is over: calls by which a person is being rung for it and that are to end too."""
+        now = self.clock.now()
         async with self.db.tenant(account_id) as conn:
+            attempt = await attempt_store.attempt_of(conn, call_sid)
+            if attempt is not None and await attempt_ended(conn, attempt, status, now):
+                return []
             call_id = await call_store.find_call(conn, call_sid)
             if call_id is None:
-                return
+                return []
+            way, direction = await call_store.find_way(conn, call_id)
             await call_store.end_call(
                 conn,
                 call_id,
                 status,
-                self.clock.now(),
+                now,
                 measures={"seconds": seconds, "status": status},
-                parts={"telephony": micros},
+                parts={"telephony": speech_cost.telephony(way, direction, seconds).micros},
             )
+            return await transfer_store.abandoned(conn, call_id, now)
 
 
 def summary_of(exchanges: Sequence[Exchange], questions: int) -> str | None:

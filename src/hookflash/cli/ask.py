@@ -71,7 +71,8 @@ def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config:
         account_id=account_id,
         integration_id="",
         contact=Contact(new_id("cont"), None, None),
-        session=Session(new_id("sess"), assistant_id, revision, config.to_dict(), now),
+        # What a tool does is real, and a question here is only a try.
+        session=Session(new_id("sess"), assistant_id, revision, config.model_copy(update={"tools": ()}).to_dict(), now),
         said=(Message(new_id("msg"), Direction.IN, Address(Kind.SMS, CUSTOMER), words, now),),
         history=(),
         line=line_traits(Address(Kind.SMS, NUMBER), config.segment_budget),

@@ -16,6 +16,7 @@ from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import Conflict, Invalid, NotFound
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.integration import Integration
+from hookflash.channels.redial import MOST_RETRIES
 from hookflash.channels.voice import Phrases, opening
 from hookflash.cli import screen
 from hookflash.cli.call_view import shown, strip, summed_up, timeline
@@ -73,6 +74,10 @@ def call(
     ] = None,
     purpose: Annotated[str, typer.Option(help="Why, for the record and the rules on calling.")] = "service",
     account: Annotated[str | None, typer.Option(help="The account, where there are several.")] = None,
+    retries: Annotated[
+        int,
+        typer.Option(min=0, max=MOST_RETRIES, help="How often a worker tries again when the person is not reached."),
+    ] = 0,
     demo: Annotated[
         bool, typer.Option("--demo", help="Try a call with a sample shop: no account, no key, no network.")
     ] = False,
@@ -88,7 +93,7 @@ def call(
     """Ring somebody from one of your numbers, or try a call on this machine.
 
     A call goes out only if the person may be called now: not who opted out, not at night where they live. The command waits
-    for its end and prints the outcome; with Ctrl-C only the waiting ends.
+    for its end and prints the outcome; with Ctrl-C only the waiting ends. Further tries are made by a worker.
 
     With --demo the emulator calls the sample shop. With espeak-ng and pocketsphinx installed its voice goes through the real
     socket of Media Streams; without them its words go through that of ConversationRelay.
@@ -102,8 +107,11 @@ def call(
         return
     if to is None:
         raise Invalid("Whom to ring?", hint="hookflash call +15551234567, or try one: hookflash call --demo")
-    row, turns = run(_ring, with_running(read_settings()), to, integration, purpose, account)
+    row, turns = run(_ring, with_running(read_settings()), to, integration, purpose, account, retries)
     _outcome(row, turns)
+    if row.state == "waiting":
+        # It is stored: whether they are reached shows later, in GET /v1/calls.
+        return
     if row.state != "ended" or row.measures.get("status") != "completed":
         raise typer.Exit(1)
 
@@ -117,13 +125,14 @@ async def _ring(
     integration: str | None,
     purpose: str,
     account: str | None,
+    retries: int = 0,
     clock: Clock | None = None,
 ) -> tuple[CallRow, list[Taken]]:
     number = Address.parse(to, Kind.VOICE)
     async with open_core(settings, clock=clock) as core:
         account_id = await account_meant(core, account)
         ours = await _integration_meant(core, account_id, integration)
-        call_id = await core.outbound().call(ours, number, purpose)
+        call_id = await core.outbound().call(ours, number, purpose, retries)
         screen.out().print(f"Ringing [them]{number}[/] from [us]{ours.sender}[/] [faint]({call_id})[/]")
         return await _until_over(core, account_id, call_id)
 
@@ -150,7 +159,8 @@ async def _until_over(core: Core, account_id: str, call_id: str) -> tuple[CallRo
     while True:
         async with core.db.tenant(account_id) as conn:
             row = await get_call(conn, call_id)
-            if (row.state == "ended" and "status" in row.measures) or core.clock.monotonic() - began > _LONGEST:
+            over = row.state == "waiting" or (row.state == "ended" and "status" in row.measures)
+            if over or core.clock.monotonic() - began > _LONGEST:
                 return row, await turns_of_call(conn, call_id)
         await core.clock.sleep(_LOOK_EVERY)
 
@@ -160,6 +170,8 @@ def _outcome(row: CallRow, turns: Sequence[Taken]) -> None:
         screen.out().print(f"  [them]them[/]  {turn.said}\n    [us]us[/]  {turn.answered}")
     grid = screen.pairs()
     grid.add_row("State", str(row.measures.get("status", row.state)) + (f"  [faint]({row.why})[/]" if row.why else ""))
+    if row.next_try_at:
+        grid.add_row("Tried again", f"{row.next_try_at:%Y-%m-%d %H:%M} UTC, by a worker")
     if row.answered_by:
         grid.add_row("Answered by", row.answered_by)
     grid.add_row("Duration", f"{row.measures.get('seconds', 0)} s")

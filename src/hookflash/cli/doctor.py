@@ -39,6 +39,7 @@ from hookflash.db.migrate import Ahead, Behind, Current
 from hookflash.db.migrate import state as schema_state
 from hookflash.knowledge.passage import Passage
 from hookflash.settings import Settings
+from hookflash.speech.sts import Opening, StsEvent
 from hookflash.speech.stt import Transcript
 from hookflash.wiring import Core, database_url, open_core
 from hookflash.workspace import store as workspace
@@ -175,18 +176,23 @@ async def _answers(core: Core) -> AsyncIterator[Finding]:
     else:
         yield ok("embedder", f"{embedder.name} gives {vectors.shape[1]} numbers")
     models, passages = set(core.settings.model_names), 0
-    spoken: dict[VoiceConfig, str] = {}
+    spoken: dict[str, tuple[VoiceConfig, str]] = {}
     for account_id in await workspace.accounts(core.db):
         async with core.db.tenant(account_id) as conn:
             for assistant in (await assistants.page(conn, 100, None)).items:
                 models |= set(assistant.config.models)
-                if assistant.config.voice.way == "stream":
-                    spoken.setdefault(assistant.config.voice, assistant.name)
+                if assistant.config.voice.way in ("stream", "realtime"):
+                    voice = assistant.config.voice
+                    spoken.setdefault(voice.model_dump_json(), (voice, assistant.name))
             scope = await core.knowledge.scope(account_id, ())
             passages += sum(chunks for *_, chunks in scope.sources)
     for model in sorted(models):
         yield await _model(core, model)
-    for voice, name in spoken.items():
+    for voice, name in spoken.values():
+        if voice.way == "realtime":
+            vendor = voice.realtime or core.settings.realtime
+            yield await _proven(f"speech to speech of {name}", vendor, partial(_talks, core, voice, vendor))
+            continue
         for stt in voice.stt or core.settings.stt_names or ("",):
             yield await _proven(f"transcriber of {name}", stt, partial(_hears, core, voice, stt))
         for tts in voice.tts or core.settings.tts_names or ("",):
@@ -247,6 +253,15 @@ async def _hears(core: Core, voice: VoiceConfig, name: str) -> None:
 async def _speaks(core: Core, voice: VoiceConfig, name: str) -> None:
     mouth = core.studio.mouth((name,) if name else ())
     async with mouth.voice(voice=voice.voice or None, encoding="mulaw", sample_rate=8000, language=voice.language):
+        pass
+
+
+async def _talks(core: Core, voice: VoiceConfig, name: str) -> None:
+    def happened(event: StsEvent) -> None:
+        """Nothing is said."""
+
+    opening = Opening("Say nothing.", voice=voice.voice or None, language=voice.language, hints=voice.hints)
+    async with core.providers.sts(name).talk(opening, happened):
         pass
 
 

@@ -24,11 +24,13 @@ class Handed:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of them; `failed` tells name and reason."""
+    """What became of them; `failed` tells name and reason. `sources` are the names of those that they belong to."""
 
     indexed: list[Document] = field(default_factory=list)
     unchanged: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    vanished: int = 0
+    sources: list[str] = field(default_factory=list)
 
     @property
     def chunks(self) -> int:

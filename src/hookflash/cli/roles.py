@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 
 from hookflash.asgi import create_app
-from hookflash.base.errors import Misconfigured
+from hookflash.base.errors import HookflashError, Misconfigured
 from hookflash.base.tasks import bare_error
 from hookflash.channels.voice_routes import Voices
 from hookflash.rest.socket import MAX_MESSAGE, Socket
@@ -62,6 +62,7 @@ async def web(core: Core, listener: socket.socket, *, drain: float | None = None
 
     Before that it takes no new calls, and lets those that are live go on for `drain` seconds (None: as is set).
     """
+    await say_what_calls_lack(core)
     app = create_app(core)
     voices: Voices = app.state.voices
     patience = core.settings.call_drain_seconds if drain is None else drain
@@ -106,6 +107,30 @@ async def web(core: Core, listener: socket.socket, *, drain: float | None = None
                         log.warning("live calls are cut off", calls=cut_off, waited_seconds=patience)
                     server.should_exit = True
                     await ended.wait()
+
+
+async def say_what_calls_lack(core: Core) -> None:
+    """Log each integration whose calls nobody here could hear or answer, and what would mend it."""
+    for integration_id, _ in await core.integrations.active(core.db):
+        try:
+            integration = await core.integrations.find(core.db, integration_id)
+        except HookflashError as error:
+            log.warning("integration cannot be read", integration=integration_id, reason=error.message)
+            continue
+        voice = integration.assistant.voice if integration else None
+        try:
+            if voice is not None and voice.way == "stream":
+                core.studio.ears(voice.stt)
+                core.studio.mouth(voice.tts)
+            elif voice is not None and voice.way == "realtime":
+                core.providers.sts(voice.realtime or core.settings.realtime)
+        except Misconfigured as error:
+            log.warning(
+                "calls of an integration cannot be answered",
+                integration=integration_id,
+                reason=error.message,
+                hint=error.hint,
+            )
 
 
 def _collect_rarely() -> None:

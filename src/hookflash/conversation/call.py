@@ -21,6 +21,7 @@ class CallArrival:
     name: str | None = None
     attestation: str | None = None
     purpose: str | None = None
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ class CallTurn:
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """A call as it is stored. `parts` are its costs in micro-dollars: telephony, stt, llm, tts."""
+    """A call as it is stored. `parts` are its costs in micro-dollars: telephony, stt, llm, tts.
+
+    `attempts` are those of a call of ours, `transfers` the ways to a person that were tried, each in their order.
+    """
 
     id: str
     call_sid: str
@@ -93,3 +97,12 @@ class CallRow:
     recording: dict[str, Any] | None
     started_at: datetime
     ended_at: datetime | None
+    retries: int
+    attempts: list[dict[str, Any]]
+    transfers: list[dict[str, Any]]
+
+    @property
+    def next_try_at(self) -> datetime | None:
+        """When the attempt that is due is made, if one is."""
+        due = self.attempts[-1] if self.attempts else {}
+        return datetime.fromisoformat(due["due_at"]) if due.get("state") == "due" else None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from hookflash.base.errors import Conflict, Forbidden, NotFound
+from hookflash.base.errors import Forbidden, NotFound
 from hookflash.base.ids import new_id
 from hookflash.conversation.call import CallArrival, CallRow, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.commit_store import add_spend, open_ticket
@@ -42,9 +42,9 @@ async def call_standing(
         select c.language,
           exists (select from tickets t where t.contact_id = c.id and t.state = 'claimed') as human,
           (select count(*) from calls k where k.address = %(address)s and k.state in ('admitted', 'live')
-             and k.started_at > %(now)s - interval '4 hours') as live,
-          (select count(*) from calls k where k.address = %(address)s and k.started_at > %(now)s - interval '1 hour')
-            as recent,
+             and k.call_sid <> %(sid)s and k.started_at > %(now)s - interval '4 hours') as live,
+          (select count(*) from calls k where k.address = %(address)s and k.started_at > %(now)s - interval '1 hour'
+             and k.call_sid <> %(sid)s) as recent,
           coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
                       and s.address = %(address)s), 0) as spent_contact,
           coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
@@ -60,6 +60,7 @@ async def call_standing(
             "contact": contact_id,
             "account": arrival.account_id,
             "address": arrival.address,
+            "sid": arrival.call_sid,
             "scope": scope,
             "integration": arrival.integration_id,
             "session": session_ms / 1000,
@@ -118,10 +119,11 @@ async def admit(
         )
     cursor = await conn.execute(
         "insert into calls as c (id, account_id, integration_id, contact_id, session_id, call_sid, direction, way, address,"
-        " sender, state, token_hash, why, purpose, started_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " sender, state, token_hash, why, purpose, retries, started_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (account_id, call_sid) do update set token_hash = excluded.token_hash, way = excluded.way,"
-        "   state = excluded.state, updated_at = excluded.started_at"
-        " returning id",
+        "   state = excluded.state, why = excluded.why, ended_at = null, updated_at = excluded.started_at"
+        " returning id, session_id",
         (
             new_id("call"),
             arrival.account_id,
@@ -137,11 +139,15 @@ async def admit(
             hashlib.sha256(token.encode()).digest(),
             why,
             arrival.purpose,
+            arrival.retries,
             now,
         ),
     )
     row = await cursor.fetchone()
     call_id = row["id"] if row else ""
+    if row and session_id != known.session_id and row["session_id"] != session_id:
+        # The same request came twice at once, and the other was first.
+        await conn.execute("delete from sessions where id = %s", (session_id,))
     await journal(
         conn,
         arrival.account_id,
@@ -205,6 +211,13 @@ async def find_call(conn: Connection, call_sid: str) -> str | None:
     cursor = await conn.execute("select id from calls where call_sid = %s", (call_sid,))
     row = await cursor.fetchone()
     return row["id"] if row else None
+
+
+async def find_way(conn: Connection, call_id: str) -> tuple[str, str]:
+    """By which way a call came in, and in which direction it goes."""
+    cursor = await conn.execute("select way, direction from calls where id = %s", (call_id,))
+    row = await cursor.fetchone()
+    return (row["way"], row["direction"]) if row else ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,13 +335,14 @@ async def end_call(
     )
 
 
-async def queue_call(conn: Connection, call_id: str, call_sid: str, now: datetime) -> None:
-    """An outbound call has its sid from Twilio."""
-    cursor = await conn.execute(
-        "update calls set call_sid = %s, updated_at = %s where id = %s returning id", (call_sid, now, call_id)
+async def add_parts(conn: Connection, call_id: str, parts: dict[str, int]) -> None:
+    """More was spent on a call, by part, in micro-dollars."""
+    await conn.execute(
+        "update calls set parts = parts || coalesce((select jsonb_object_agg(spent.key,"
+        " spent.value::bigint + coalesce((calls.parts ->> spent.key)::bigint, 0))"
+        " from jsonb_each_text(%s) as spent), '{}') where id = %s",
+        (Jsonb(parts), call_id),
     )
-    if await cursor.fetchone() is None:
-        raise Conflict("The call is gone.")
 
 
 async def answered_by(conn: Connection, call_sid: str, who: str, now: datetime) -> None:
@@ -351,7 +365,13 @@ async def recorded(conn: Connection, account_id: str, call_sid: str, recording: 
 
 _ROW = (
     "select id, call_sid, integration_id, contact_id, session_id, direction, way, address, sender, state, why, answered_by,"
-    " purpose, summary, parts, measures, recording, started_at, ended_at from calls"
+    " purpose, summary, parts, measures, recording, started_at, ended_at, retries,"
+    " coalesce((select jsonb_agg(jsonb_build_object('number', a.number, 'state', a.state, 'call_sid', a.call_sid,"
+    "   'why', a.why, 'due_at', a.due_at, 'ended_at', a.ended_at) order by a.number)"
+    "   from call_attempts a where a.call_id = calls.id), '[]') as attempts,"
+    " coalesce((select jsonb_agg(jsonb_build_object('target', t.target, 'state', t.state, 'at', t.at,"
+    "   'ended_at', t.ended_at) order by t.at) from transfers t where t.call_id = calls.id), '[]') as transfers"
+    " from calls"
 )
 
 

@@ -311,4 +311,5 @@ async def acknowledge(
     if not row["may"]:
         return None
     rows = await _insert_outgoing(conn, held, unanswered, (out,), None, None, now, post_now=True)
+    await add_spend(conn, held.account_id, {rows[0].address: out.cost_micros}, now)
     return rows[0]

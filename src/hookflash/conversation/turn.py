@@ -131,6 +131,20 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One use of a tool, for the record; card numbers in `arguments` are masked.
+
+    `outcome`: answered, refused (not for this person, wrong arguments) or failed; `text` is what it gave, or why not.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    outcome: str
+    text: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How an answer ended.
 
@@ -151,6 +165,7 @@ class Ending:
     stages: dict[str, float] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
     hand_off: str | None = None
+    tools: tuple[ToolUse, ...] = ()
 
 
 Answerer = Callable[[Turn, Say], Awaitable[Ending]]

@@ -1,14 +1,17 @@
 """`<Dial>`: the call is joined to another phone, or to a conference."""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import urljoin
 
 import anyio
 
 from hookflash.base.errors import HookflashError
 from hookflash.emulator.calls import Call, Callback
 from hookflash.emulator.conferences import Conference, Participant
+from hookflash.emulator.courier import Failure
 from hookflash.emulator.leg import Ask, Leg, Program
 from hookflash.emulator.person import Callee
+from hookflash.emulator.sound import FRAME_SECONDS, SILENCE
 from hookflash.emulator.voice_twiml import Verb
 
 Follow = Callable[[Leg, Program | None], Awaitable[None]]
@@ -152,6 +155,9 @@ async def _confer(leg: Leg, verb: Verb, room: Verb) -> dict[str, str]:
     tell_conference(leg, conference, "participant-join", participant)
     leg.note("conference", name=conference.name, sid=conference.sid)
     leg.mouth = lambda frame: _to_others(leg, conference, participant, frame)
+    if room.get("waitUrl"):
+        hold = Ask(leg.address(room.get("waitUrl")), room.get("waitMethod", "POST").upper())
+        leg.desk.under_way.start(_hold, leg, conference, participant, hold)
     try:
         while not participant.gone.is_set():
             moment = await leg.tick()
@@ -165,6 +171,33 @@ async def _confer(leg: Leg, verb: Verb, room: Verb) -> dict[str, str]:
             tell_conference(leg, conference, "conference-end")
     took = str(round(leg.now() - started))
     return {"DialCallStatus": "completed", "DialBridged": "true", "DialCallDuration": took}
+
+
+async def _hold(leg: Leg, conference: Conference, participant: Participant, ask: Ask) -> None:
+    """What somebody hears for whom the conference has not begun: the words, the music and the pauses of `waitUrl`."""
+
+    def waits() -> bool:
+        return conference.status == "init" and participant.call.sid in conference.participants
+
+    following: Ask | None = ask
+    while following is not None and waits():
+        document = await leg.fetch(following)
+        following = None
+        if isinstance(document, Failure):
+            return
+        for verb in document.verbs:
+            if verb.name == "Say":
+                leg.play(await leg.speech(verb.text, verb.get("language") or None))
+            elif verb.name == "Play" and verb.text:
+                leg.play(await leg.sound_at(urljoin(document.base, verb.text)))
+            elif verb.name == "Pause":
+                leg.play(SILENCE * round(verb.number("length", 1) / FRAME_SECONDS))
+            elif verb.name == "Redirect":
+                following = Ask(urljoin(document.base, verb.text), verb.get("method", "POST").upper())
+            while waits() and leg.ear.queued(leg.at) > 0:
+                await leg.desk.cloud.clock.sleep(FRAME_SECONDS)
+    if conference.status == "in-progress":
+        leg.ear.clear(leg.now())
 
 
 def _to_others(leg: Leg, conference: Conference, speaker: Participant, frame: bytes) -> None:

@@ -6,7 +6,7 @@ both halves the same say everywhere, which loses against the better of them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hookflash.knowledge.keywords import K1
@@ -22,6 +22,7 @@ AGREEMENT = 0.5
 _BOTH = (11.8, 8.0, -5.7)
 _KEYWORDS_ONLY = (13.9, -0.85)
 
+RANK_OFFSET = 60
 MAX_PARTS = 16
 _SHORT_WORDS = 3
 
@@ -87,6 +88,20 @@ def fuse(dense: Sequence[Ranked], keywords: Ranked, *, limit: int, attainable: f
             )
         )
     return sorted(candidates, key=lambda candidate: (-candidate.order, candidate.chunk_id))
+
+
+def by_ranks(rankings: Sequence[Sequence[Hashable]]) -> list[Hashable]:
+    """What several lists have in common, best first (reciprocal-rank fusion): for scores that nobody can compare."""
+    sums: dict[Hashable, float] = {}
+    for ranking in rankings:
+        for rank, key in enumerate(ranking, 1):
+            sums[key] = sums.get(key, 0.0) + 1 / (RANK_OFFSET + rank)
+    return sorted(sums, key=lambda key: -sums[key])
+
+
+def likelihood(cosine: float) -> float:
+    """How likely (0..1) a passage of this cosine bears on the question, when nothing is known of its words."""
+    return _likelihood([cosine], 0.0, 0.0)
 
 
 def attainable(rarities: Mapping[int, float]) -> float:

@@ -22,6 +22,7 @@ from hookflash.knowledge.keywords import pack_terms
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Embedder
 from hookflash.knowledge.source import Document, NewChunk
+from hookflash.knowledge.web_address import file_name
 
 log = structlog.get_logger()
 
@@ -68,7 +69,9 @@ class Indexer:
             return None
         document, model, data = begun
         embedder = self.embedder(model)
-        raw = RawDocument(document.name, document.content_type, data)
+        # What a server says of a page counts for more than the ending of its address.
+        name = file_name(document.url, document.content_type) if document.url else document.name
+        raw = RawDocument(name, document.content_type, data)
         try:
             read = await anyio.to_thread.run_sync(read_document, raw, self.limits, embedder, abandon_on_cancel=True)
         except HookflashError as error:

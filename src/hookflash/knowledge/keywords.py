@@ -107,7 +107,8 @@ class KeywordIndex:
         scores = np.zeros(len(self._ids), np.float32)
         for term_hash, weight in weights.items():
             start, end = self._span(term_hash)
-            np.add.at(scores, self._postings[start:end].astype(np.int64), self._weights[start:end] * np.float32(weight))
+            # A chunk is there once for a term, so plain addition sums rightly.
+            scores[self._postings[start:end]] += self._weights[start:end] * np.float32(weight)
         return scores
 
     def best(self, scores: NDArray[np.float32], limit: int) -> Scored:

@@ -3,31 +3,45 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+import anyio
+
 from hookflash.base.clock import Clock
 from hookflash.base.coalesced import Coalesced
 from hookflash.db.pool import Database
-from hookflash.knowledge import answer_store, store
+from hookflash.knowledge import answer_store, entry_store, store
+from hookflash.knowledge.external import merged
+from hookflash.knowledge.external_store import Elsewhere
 from hookflash.knowledge.fusion import Ranked
 from hookflash.knowledge.keywords import KeywordIndex
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
 from hookflash.knowledge.questions import Questions
-from hookflash.knowledge.search import Limits, search
+from hookflash.knowledge.search import MAX_QUESTION, Limits, search
 from hookflash.knowledge.shelf import Key, Shelf
-from hookflash.knowledge.source import Scope
+from hookflash.knowledge.source import EntryFacts, Scope
 from hookflash.knowledge.vectors import VectorIndex
 
+# Of a source: id, version, embedding model, kind.
+Version = tuple[str, int, str, str]
 Terms = list[tuple[int, bytes, str | None]]
 Vectors = list[tuple[int, bytes]]
 
+# For how long an index that is not ours is taken to be unchanged: so long an answer from it is given again.
+UNCHANGED_SECONDS = 600
 # Passages that are remembered: some 10 MB.
 PASSAGES = 10_000
 
 
 class KnowledgeBase:
-    """Searches what accounts have handed in. `embedder` gives an embedder by the name that a source remembers."""
+    """Searches what accounts have handed in. `embedder` gives an embedder by the name that a source remembers.
 
-    def __init__(self, db: Database, clock: Clock, embedder: Callable[[str], Embedder]) -> None:
+    `elsewhere` searches the indexes of accounts that are not ours; without it they are left out.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, embedder: Callable[[str], Embedder], elsewhere: Elsewhere | None = None
+    ) -> None:
         self._db = db
+        self._elsewhere = elsewhere
         self._clock = clock
         self._embedder = embedder
         self._asked: dict[str, Questions] = {}
@@ -36,23 +50,57 @@ class KnowledgeBase:
         self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
         self._passages: OrderedDict[int, tuple[int, Passage]] = OrderedDict()
         self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
-        self._versions: Coalesced[tuple[str, ...], list[tuple[str, int, str]]] = Coalesced(self._versions_of_all)
+        self._versions: Coalesced[tuple[str, ...], list[Version]] = Coalesced(self._versions_of_all)
         self._kept: Coalesced[str, bytes | None] = Coalesced(self._kept_of_all)
         self._keeping: Coalesced[tuple[str, bytes], None] = Coalesced(self._keep_all)
 
     async def scope(self, account_id: str, sources: Sequence[str]) -> Scope:
         """These sources (none named: all) of the account, as they are now."""
         found = await self._versions(account_id, tuple(sources))
-        unknown = [source for source, version, _ in found if self._sizes.get(source, (0, 0))[0] != version]
+        unknown = [source for source, version, *_ in found if self._sizes.get(source, (0, 0))[0] != version]
         if unknown:
             async with self._db.at_once(account_id) as conn:
                 counted = await store.count_chunks(conn, unknown)
-            self._sizes |= {s: (version, counted[s]) for s, version, _ in found if s in counted}
-        return Scope(account_id, tuple((s, v, model, self._sizes.get(s, (v, 0))[1]) for s, v, model in found))
+            self._sizes |= {s: (version, counted[s]) for s, version, *_ in found if s in counted}
+        span = int(self._clock.now().timestamp()) // UNCHANGED_SECONDS
+        return Scope(
+            account_id,
+            tuple((s, v, model, self._sizes.get(s, (v, 0))[1]) for s, v, model, _ in found),
+            tuple((s, span) for s, _, _, kind in found if kind == "database") if self._elsewhere else (),
+        )
 
     async def search(self, scope: Scope, question: str, limits: Limits | None = None) -> Found | NothingFound:
-        """The passages of the scope that bear on the question."""
-        return await search(question, scope, store=self, embedder=self._questions, limits=limits or Limits())
+        """The passages of the scope that bear on the question, those of other indexes merged in."""
+        limits = limits or Limits()
+        elsewhere = [source for source, _ in scope.elsewhere]
+        if self._elsewhere is None or not elsewhere or not question.strip():
+            return await search(question, scope, store=self, embedder=self._questions, limits=limits)
+        own: Found | NothingFound = NothingFound("empty knowledge")
+        others: list[list[Passage]] = []
+        failures: list[str] = []
+        outside = self._elsewhere
+
+        async def ours() -> None:
+            nonlocal own
+            own = await search(question, scope, store=self, embedder=self._questions, limits=limits)
+
+        async def theirs() -> None:
+            nonlocal others, failures
+            asked = question[:MAX_QUESTION].strip()
+            others, failures = await outside.search(scope.account_id, elsewhere, asked, limits)
+
+        async with anyio.create_task_group() as both:
+            both.start_soon(ours)
+            both.start_soon(theirs)
+        found = merged(own, others, failures, limits)
+        if isinstance(found, Found):
+            self._remember({p.chunk_id: (0, p) for p in found.passages if p.chunk_id < 0})
+        return found
+
+    async def entries(self, scope: Scope) -> list[EntryFacts]:
+        """What the scope's sources say of themselves."""
+        async with self._db.at_once(scope.account_id) as conn:
+            return await entry_store.entries(conn, [source for source, *_ in scope.sources])
 
     def _questions(self, model: str) -> Embedder:
         if model not in self._asked:
@@ -68,9 +116,9 @@ class KnowledgeBase:
         indexes = await self._vectors.indexes(scope.account_id, small)
         found = [[scored for index in indexes for scored in index.nearest(v, limit)] for v in vectors]
         if big:
-            async with self._db.tenant(scope.account_id) as conn:
-                for vector, ranked in zip(vectors, found, strict=True):
-                    for source in big:
+            for vector, ranked in zip(vectors, found, strict=True):
+                for source in big:
+                    async with self._db.at_once(scope.account_id) as conn:
                         ranked += await store.nearest_indexed(conn, source, model, vector, limit)
         return [sorted(ranked, key=lambda scored: (-scored[1], scored[0]))[:limit] for ranked in found]
 
@@ -81,22 +129,20 @@ class KnowledgeBase:
     async def passages(self, scope: Scope, chunk_ids: Sequence[int]) -> dict[int, Passage]:
         """Those of the scope's chunks that (still) exist, remembered until their source's version moves on."""
         versions = {source: version for source, version, *_ in scope.sources}
+        theirs = {source for source, _ in scope.elsewhere}
         found: dict[int, Passage] = {}
         for chunk_id in chunk_ids:
             version, passage = self._passages.get(chunk_id, (0, None))
-            if passage is not None and versions.get(passage.source_id) == version:
+            if passage is not None and (versions.get(passage.source_id) == version or passage.source_id in theirs):
                 found[chunk_id] = passage
                 self._passages.move_to_end(chunk_id)
-        missing = [i for i in chunk_ids if i not in found]
+        missing = [i for i in chunk_ids if i not in found and i >= 0]
         if missing:
             async with self._db.at_once(scope.account_id) as conn:
                 read = await store.passages(conn, missing)
-            for chunk_id, passage in read.items():
-                if passage.source_id in versions:
-                    found[chunk_id] = passage
-                    self._passages[chunk_id] = (versions[passage.source_id], passage)
-            while len(self._passages) > PASSAGES:
-                self._passages.popitem(last=False)
+            mine = {i: passage for i, passage in read.items() if passage.source_id in versions}
+            found |= mine
+            self._remember({i: (versions[passage.source_id], passage) for i, passage in mine.items()})
         return found
 
     async def kept(self, account_id: str, key: str) -> bytes | None:
@@ -106,9 +152,7 @@ class KnowledgeBase:
     async def keep(self, account_id: str, key: str, answer: bytes) -> None:
         await self._keeping(account_id, (key, answer))
 
-    async def _versions_of_all(
-        self, account_id: str, wanted: Sequence[tuple[str, ...]]
-    ) -> list[list[tuple[str, int, str]]]:
+    async def _versions_of_all(self, account_id: str, wanted: Sequence[tuple[str, ...]]) -> list[list[Version]]:
         found = {}
         async with self._db.at_once(account_id) as conn:
             cursors = {sources: await store.versions_of(conn, sources) for sources in dict.fromkeys(wanted)}
@@ -125,6 +169,11 @@ class KnowledgeBase:
         async with self._db.at_once(account_id, durable=False) as conn:
             await answer_store.keep_answers(conn, account_id, dict(answers), self._clock.now())
         return [None] * len(answers)
+
+    def _remember(self, passages: dict[int, tuple[int, Passage]]) -> None:
+        self._passages |= passages
+        while len(self._passages) > PASSAGES:
+            self._passages.popitem(last=False)
 
     async def _terms(self, account_id: str, key: Key) -> Terms:
         async with self._db.tenant(account_id) as conn:

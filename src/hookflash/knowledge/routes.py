@@ -6,17 +6,21 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from hookflash.base.errors import Invalid, Misconfigured, TooLarge
 from hookflash.base.paging import Page
 from hookflash.db.pool import Connection
 from hookflash.knowledge import store
+from hookflash.knowledge.entry import NewIndex, NewSite
+from hookflash.knowledge.external import IndexPlace
+from hookflash.knowledge.external_store import Elsewhere
 from hookflash.knowledge.extract import CONTENT_TYPES
 from hookflash.knowledge.library_store import KnowledgeBase
 from hookflash.knowledge.passage import Embedder, Found
 from hookflash.knowledge.search import MAX_QUESTION, Limits
 from hookflash.knowledge.source import ChunkRow, Document
+from hookflash.knowledge.web_store import queue_crawl, set_site
 from hookflash.rest.caller import Caller, allowed
 from hookflash.rest.problems import answers
 from hookflash.rest.resource import ListAsked, Listing, listed, router
@@ -33,6 +37,10 @@ MAX_NAME = 300
 MAX_TEXT = 500_000
 TOKENS_PER_PASSAGE = 250
 
+_DESCRIPTION = (
+    "What is in it: an assistant with several sources decides by this which to ask, and how to put the question."
+)
+_FINAL = "Whether its best passage is given as the answer, word for word, when it is certain."
 _FILE: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -54,6 +62,7 @@ class Shelves:
     embedder: Callable[[str], Embedder]
     default_embedder: str
     max_upload_bytes: int
+    elsewhere: Elsewhere
 
     def check_embedder(self, name: str) -> None:
         """Raises Invalid for an embedder that this server does not have, or is not set up for."""
@@ -68,15 +77,20 @@ class Shelves:
 
 
 class NewSource(BaseModel):
-    """A set of documents to begin."""
+    """A set of documents, a web site, or an index that lies elsewhere."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=80, examples=["Help center"])
-    description: str = Field("", max_length=1_000, description="For staff.")
-    kind: Literal["file", "text"] = Field(
-        "file", description="How it is meant to be filled: by files that are uploaded, or by texts that are written."
+    description: str = Field("", max_length=1_000, description=_DESCRIPTION)
+    final_response: StrictBool = Field(False, description=_FINAL)
+    kind: Literal["file", "text", "web", "database"] = Field(
+        "file",
+        description="How it is filled: by files that are uploaded, texts that are written, pages of a web site (`web`), "
+        "or not by us: a vector index of your own (`database`, described by `index`).",
     )
+    web: NewSite | None = Field(None, description="For `web`, and only then: where to read.")
+    index: NewIndex | None = Field(None, description="For `database`, and only then: where the index lies.")
     embedding_model: str | None = Field(
         None, min_length=1, max_length=200, description="Unset: the server's own.", examples=["minilm"]
     )
@@ -89,6 +103,8 @@ class SourceChanges(BaseModel):
 
     name: str | None = Field(None, min_length=1, max_length=80, examples=["Help center"])
     description: str | None = Field(None, max_length=1_000)
+    final_response: StrictBool | None = None
+    web: NewSite | None = Field(None, description="Of a web site: where to read from now on; it is read again at once.")
     embedding_model: str | None = Field(
         None,
         min_length=1,
@@ -107,6 +123,8 @@ class ShownSource(BaseModel):
     name: str
     description: str
     kind: str
+    final_response: bool
+    config: dict[str, Any] = Field(description="Of `web`: where it is read; of `database`: where the index lies.")
     embedding_model: str = Field(description="The model whose vectors searches use.")
     next_model: str | None = Field(description="The model that is being prepared behind it.")
     version: int = Field(description="Grows with every change of what a search could find.")
@@ -239,15 +257,39 @@ async def list_sources(asked: ListAsked, caller: Reading) -> Listing[ShownSource
 
 @sources.post("", status_code=201, responses=answers(409))
 async def create_source(body: NewSource, request: Request, caller: Writing) -> ShownSource:
-    """Begin a set of documents."""
+    """Begin a set of documents. A web site is read at once; an index must answer and fit before anything is made."""
     shelves = _shelves(request)
     model = body.embedding_model or shelves.default_embedder
     shelves.check_embedder(model)
+    place: IndexPlace | None = None
+    config: dict[str, Any] = {}
+    for kind, given in (("web", body.web), ("database", body.index)):
+        if (body.kind == kind) is (given is None):
+            field = "web" if kind == "web" else "index"
+            told = f"a source of the kind {kind} needs it" if given is None else f"only the kind {kind} has it"
+            raise Invalid(f"{field}: {told}", field=field)
+    if body.web is not None:
+        config = body.web.site().to_dict()
+    if body.index is not None:
+        place = body.index.place(caller.account_id)
+        facts = await shelves.elsewhere.check(place, model)
+        config = {"vendor": place.vendor, "dimensions": facts.dimensions, "options": place.options}
     async with caller.transaction() as conn:
         made = await store.create_source(
-            conn, caller.account_id, name=body.name, description=body.description, kind=body.kind, model=model
+            conn,
+            caller.account_id,
+            name=body.name,
+            description=body.description,
+            kind=body.kind,
+            model=model,
+            final_response=body.final_response,
+            config=config,
         )
-        await caller.record(conn, "source.created", made.id, name=body.name, embedding_model=model)
+        if place is not None:
+            await shelves.elsewhere.keep_secrets(conn, made.id, place.secrets)
+        if body.web is not None:
+            await queue_crawl(conn, made)
+        await caller.record(conn, "source.created", made.id, name=body.name, embedding_model=model, config=config)
     return ShownSource.model_validate(made)
 
 
@@ -271,6 +313,13 @@ async def update_source(source_id: SourceId, body: SourceChanges, request: Reque
     if body.embedding_model is not None:
         _shelves(request).check_embedder(body.embedding_model)
     async with caller.transaction() as conn:
+        kind = (await store.get_source(conn, source_id)).kind
+        if body.embedding_model is not None and kind == "database":
+            raise Invalid("An index that lies elsewhere keeps the model it was filled with.", field="embedding_model")
+        if body.web is not None:
+            if kind != "web":
+                raise Invalid("web: only the kind web has it", field="web")
+            await queue_crawl(conn, await set_site(conn, source_id, body.web.site()))
         changed = await store.update_source(
             conn,
             source_id,
@@ -278,6 +327,7 @@ async def update_source(source_id: SourceId, body: SourceChanges, request: Reque
             name=body.name,
             description=body.description,
             model=body.embedding_model,
+            final_response=body.final_response,
         )
         await caller.record(conn, "source.updated", source_id, changes=body.model_dump(exclude_none=True))
     return ShownSource.model_validate(changed)
@@ -348,6 +398,8 @@ async def _put(
 ) -> ShownDocument:
     async with caller.transaction() as conn:
         source = await store.get_source(conn, source_id)
+        if source.kind in ("web", "database"):
+            raise Invalid("A web site or an index that lies elsewhere takes no documents.", field="source_id")
         document, queued = await store.put_document(
             conn, source, name=name, content_type=content_type, data=data, url=None, now=caller.now()
         )

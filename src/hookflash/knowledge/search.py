@@ -106,7 +106,7 @@ async def search(
     if degraded is not None:
         log.warning("search degraded", reasons=failures)
     if passages:
-        return Found(tuple(_chosen(passages, limits)), degraded)
+        return Found(tuple(chosen(passages, limits)), degraded)
     # One half that worked is enough to say that there is nothing, as long as what it found could be read.
     failed = passages is None or (not dense and words is None)
     return NothingFound(f"failed: {degraded}" if failed else "no match", degraded)
@@ -174,7 +174,7 @@ async def _read(
     ]
 
 
-def _chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
+def chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
     """At most `limits.passages` in their order: no repetitions, several documents if there are, within the tokens."""
     distinct: list[tuple[Passage, frozenset[str]]] = []
     for passage in passages:

@@ -1,12 +1,18 @@
 """A source of knowledge and its documents, as their owner sees them."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeSource:
-    """A named set of documents. While `next_model` is set its passages are embedded anew behind the present ones."""
+    """A named set of documents. While `next_model` is set its passages are embedded anew behind the present ones.
+
+    `description` decides when it is searched and how the question is put; with `final_response` its best passage is the
+    answer. `config` is what its kind needs: of `web` where it begins, of `database` where the index lies.
+    """
 
     id: str
     account_id: str
@@ -20,6 +26,8 @@ class KnowledgeSource:
     chunks: int
     created_at: datetime
     updated_at: datetime
+    final_response: bool = False
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +64,44 @@ class SourceProgress:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What one search may look at: an account's sources, each with its version and the model of its vectors."""
+    """What one search may look at: an account's sources, each with its version, the model of its vectors, its chunks.
+
+    `elsewhere` are those whose passages lie in an index that is not ours, each with the time span that we take it to
+    be unchanged for.
+    """
 
     account_id: str
     sources: tuple[tuple[str, int, str, int], ...]
+    elsewhere: tuple[tuple[str, int], ...] = ()
 
     @property
     def version(self) -> str:
         """Changes with any change of what a search could find."""
-        return ",".join(f"{source}:{version}" for source, version, _, _ in self.sources)
+        own = (f"{source}:{version}" for source, version, _, _ in self.sources)
+        return ",".join((*own, *(f"{source}@{span}" for source, span in self.elsewhere)))
+
+    def only(self, wanted: Collection[str]) -> "Scope":
+        """The scope without all but these sources."""
+        return Scope(
+            self.account_id,
+            tuple(source for source in self.sources if source[0] in wanted),
+            tuple(source for source in self.elsewhere if source[0] in wanted),
+        )
 
     @property
     def empty(self) -> bool:
-        return not any(chunks for *_, chunks in self.sources)
+        return not self.elsewhere and not any(chunks for *_, chunks in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFacts:
+    """What an entry says of itself, for whoever chooses among entries."""
+
+    id: str
+    name: str
+    description: str
+    final_response: bool
+    elsewhere: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""SQL of knowledge: sources, their documents, chunks and vectors, and the answers that were given from them."""
+"""SQL of knowledge: sources, their documents, chunks and vectors."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from psycopg import AsyncCursor
 from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow, tuple_row
+from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Conflict, Invalid, NotFound
 from hookflash.base.ids import new_id
@@ -19,6 +21,7 @@ from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewC
 
 _SOURCE = (
     "select s.id, s.account_id, s.name, s.description, s.kind, s.embedding_model, s.next_model, s.version,"
+    " s.final_response, s.config,"
     " (select count(*) from documents d where d.source_id = s.id)::int as documents,"
     " (select coalesce(sum(d.chunk_count), 0) from documents d where d.source_id = s.id)::int as chunks,"
     " s.created_at, s.updated_at from sources s"
@@ -39,14 +42,23 @@ def vector_text(vector: Vector) -> str:
 
 
 async def create_source(
-    conn: Connection, account_id: str, *, name: str, description: str, kind: str, model: str
+    conn: Connection,
+    account_id: str,
+    *,
+    name: str,
+    description: str,
+    kind: str,
+    model: str,
+    final_response: bool = False,
+    config: Mapping[str, Any] | None = None,
 ) -> KnowledgeSource:
     """Raises Conflict when the account has a source of this name."""
     source_id = new_id("src")
     try:
         await conn.execute(
-            "insert into sources (id, account_id, name, description, kind, embedding_model) values (%s, %s, %s, %s, %s, %s)",
-            (source_id, account_id, name, description, kind, model),
+            "insert into sources (id, account_id, name, description, kind, embedding_model, final_response, config)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (source_id, account_id, name, description, kind, model, final_response, Jsonb(config or {})),
         )
     except UniqueViolation:
         raise Conflict("There is a source of this name already.") from None
@@ -78,7 +90,14 @@ async def list_sources(conn: Connection, limit: int, cursor: str | None) -> Page
 
 
 async def update_source(
-    conn: Connection, source_id: str, now: datetime, *, name: str | None, description: str | None, model: str | None
+    conn: Connection,
+    source_id: str,
+    now: datetime,
+    *,
+    name: str | None,
+    description: str | None,
+    model: str | None,
+    final_response: bool | None = None,
 ) -> KnowledgeSource:
     """Another `model` is prepared behind the present one and takes over when every passage has its vector.
 
@@ -87,8 +106,9 @@ async def update_source(
     source = await get_source(conn, source_id)
     try:
         await conn.execute(
-            "update sources set name = coalesce(%s, name), description = coalesce(%s, description), updated_at = %s where id = %s",
-            (name, description, now, source_id),
+            "update sources set name = coalesce(%s, name), description = coalesce(%s, description),"
+            " final_response = coalesce(%s, final_response), updated_at = %s where id = %s",
+            (name, description, final_response, now, source_id),
         )
     except UniqueViolation:
         raise Conflict("There is a source of this name already.") from None
@@ -378,14 +398,15 @@ async def switch_model(conn: Connection, source_id: str, model: str, now: dateti
 async def versions_of(conn: Connection, wanted: Sequence[str]) -> AsyncCursor[DictRow]:
     """Ask for the named sources (none named: all of the account) as they are now; see `read_versions`."""
     return await conn.execute(
-        "select id, version, embedding_model from sources where cardinality(%(w)s::text[]) = 0 or id = any(%(w)s) order by id",
+        "select id, version, embedding_model, kind from sources where cardinality(%(w)s::text[]) = 0 or id = any(%(w)s)"
+        " order by id",
         {"w": list(wanted)},
     )
 
 
-async def read_versions(cursor: AsyncCursor[DictRow]) -> list[tuple[str, int, str]]:
-    """(id, version, embedding model) of each source asked for."""
-    return [(r["id"], r["version"], r["embedding_model"]) for r in await cursor.fetchall()]
+async def read_versions(cursor: AsyncCursor[DictRow]) -> list[tuple[str, int, str, str]]:
+    """(id, version, embedding model, kind) of each source asked for."""
+    return [(r["id"], r["version"], r["embedding_model"], r["kind"]) for r in await cursor.fetchall()]
 
 
 async def count_chunks(conn: Connection, sources: Sequence[str]) -> dict[str, int]:
@@ -403,13 +424,12 @@ async def nearest_indexed(
 ) -> list[tuple[int, float]]:
     """Approximate, through the graph of one big source (see `graph_index`); (id, cosine), best first."""
     dimensions = len(vector)
-    await conn.execute("set local hnsw.ef_search = 200")
+    await conn.execute("select set_config('hnsw.ef_search', '160', true)")
     cursor = await conn.execute(
         f"select chunk_id, 1 - (vector::halfvec({dimensions}) <=> %(v)s::halfvec({dimensions})) as cosine from embeddings"  # noqa: S608
         f" where source_id = {_literal(source)} and model = {_literal(model)}"
         f" order by vector::halfvec({dimensions}) <=> %(v)s::halfvec({dimensions}) limit %(n)s",
         {"v": vector_text(vector), "n": limit},
-        prepare=False,
     )
     return [(r["chunk_id"], float(r["cosine"])) for r in await cursor.fetchall()]
 
@@ -473,11 +493,3 @@ async def vectors(conn: Connection, source_id: str, model: str) -> list[tuple[in
             (source_id, model),
         )
         return await cursor.fetchall()
-
-
-async def chunk_ids(conn: Connection, source_id: str) -> list[int]:
-    cursor = await conn.execute("select id from chunks where source_id = %s", (source_id,))
-    return [r["id"] for r in await cursor.fetchall()]
-
-
-# Answers that were given

@@ -11,7 +11,7 @@ from anthropic.types import RawMessageStreamEvent
 
 from hookflash.assistant import cost
 from hookflash.assistant.model import ChatMessage, ModelReply, ModelRequest, Stream
-from hookflash.assistant.structured import SCHEMA, Reader, reply_of
+from hookflash.assistant.structured import SCHEMA, Reader, calls_of, reply_of
 from hookflash.base.clock import within
 from hookflash.base.errors import Misconfigured, ModelFailed
 from hookflash.conversation.turn import Usage
@@ -72,9 +72,11 @@ class AnthropicModel:
         reader = Reader()
         taken = given = 0
         stopped = ""
+        wanted: dict[int, list[str]] = {}
         events, before = await self._begin(request)
         try:
             for event in before:
+                _note_call(event, wanted)
                 if event.type == "message_start":
                     used = event.message.usage
                     taken = (
@@ -92,6 +94,8 @@ class AnthropicModel:
                     given = latest.usage.output_tokens
                     stopped = latest.delta.stop_reason or stopped
                 latest = await anext(events, None)
+                if latest is not None:
+                    _note_call(latest, wanted)
         finally:
             with anyio.CancelScope(shield=True):
                 await cast(Any, events).aclose()
@@ -99,7 +103,11 @@ class AnthropicModel:
             raise ModelFailed(f"The model {self.name} refused to answer.")
         usage = Usage(taken, given)
         usage = Usage(taken, given, model_micros=cost.tokens(self.name, usage).micros)
-        return reply_of(reader.finish(), len(request.passages), self.name, usage)
+        outcome = reader.finish()
+        calls = calls_of((each[0], each[1], each[2]) for _, each in sorted(wanted.items()))
+        if calls:
+            return ModelReply(outcome.answer, 0.5, (), self.name, usage, calls=calls)
+        return reply_of(outcome, len(request.passages), self.name, usage)
 
     async def _begin(self, request: ModelRequest) -> Begun:
         """The stream, and its events up to the first words."""
@@ -136,9 +144,14 @@ class AnthropicModel:
             "model": self._config.model,
             "max_tokens": request.max_tokens + _OVERHEAD,
             "system": request.system,
-            "messages": [_message(m) for m in request.messages],
+            "messages": _messages(request.messages),
             "stream": True,
         }
+        if request.tools:
+            parameters["tools"] = [
+                {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
+                for tool in request.tools
+            ]
         if "output_config" not in self._refused:
             parameters["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         if "temperature" not in self._refused:
@@ -159,7 +172,34 @@ async def _events(opened: anthropic.AsyncStream[RawMessageStreamEvent]) -> Async
             yield event
 
 
+def _note_call(event: RawMessageStreamEvent, wanted: dict[int, list[str]]) -> None:
+    """Gather the calls of tools: id, name, arguments as JSON, by the index of their block."""
+    if event.type == "content_block_start" and event.content_block.type == "tool_use":
+        wanted[event.index] = [event.content_block.id, event.content_block.name, ""]
+    elif event.type == "content_block_delta" and event.delta.type == "input_json_delta" and event.index in wanted:
+        wanted[event.index][2] += event.delta.partial_json
+
+
+def _messages(messages: tuple[ChatMessage, ...]) -> list[dict[str, Any]]:
+    """The results of calls that were made together travel in one message of the user's, as the vendor asks."""
+    sent: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role != "tool":
+            sent.append(_message(message))
+            continue
+        result = {"type": "tool_result", "tool_use_id": message.call_id, "content": message.text}
+        if sent and sent[-1]["role"] == "user" and isinstance(sent[-1]["content"], list):
+            sent[-1]["content"].append(result)
+        else:
+            sent.append({"role": "user", "content": [result]})
+    return sent
+
+
 def _message(message: ChatMessage) -> dict[str, Any]:
+    if message.calls:
+        said = [{"type": "text", "text": message.text}] if message.text else []
+        used = [{"type": "tool_use", "id": c.id, "name": c.name, "input": c.arguments} for c in message.calls]
+        return {"role": message.role, "content": [*said, *used]}
     if not message.images:
         return {"role": message.role, "content": message.text}
     pictures = [

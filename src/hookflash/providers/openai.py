@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import anyio
 import httpx2
+import msgspec
 import numpy as np
 import openai
 from openai.types.chat import ChatCompletionChunk
 
 from hookflash.assistant import cost
-from hookflash.assistant.model import ChatMessage, ModelReply, ModelRequest, Stream
-from hookflash.assistant.structured import SCHEMA, Reader, reply_of
+from hookflash.assistant.model import ChatMessage, ModelReply, ModelRequest, Stream, ToolSpec
+from hookflash.assistant.structured import SCHEMA, Reader, calls_of, reply_of
 from hookflash.base.clock import within
 from hookflash.base.errors import Misconfigured, ModelFailed, Unavailable
 from hookflash.conversation.turn import Usage
@@ -71,6 +72,7 @@ class OpenAIModel:
     async def _reply(self, request: ModelRequest, stream: Stream) -> ModelReply:
         reader, usage = Reader(), Usage()
         refusal = False
+        wanted: dict[int, list[str]] = {}
         chunks, first = await self._begin(request)
         try:
             chunk: ChatCompletionChunk | None = first
@@ -83,6 +85,11 @@ class OpenAIModel:
                         or bool(choice.delta and choice.delta.refusal)
                         or choice.finish_reason == "content_filter"
                     )
+                    for part in (choice.delta and choice.delta.tool_calls) or ():
+                        call = wanted.setdefault(part.index, ["", "", ""])
+                        call[0] = part.id or call[0]
+                        call[1] += (part.function and part.function.name) or ""
+                        call[2] += (part.function and part.function.arguments) or ""
                     piece = reader.feed((choice.delta and choice.delta.content) or "")
                     if piece:
                         await stream(piece)
@@ -93,11 +100,15 @@ class OpenAIModel:
         if refusal:
             raise ModelFailed(f"The model {self.name} refused to answer.")
         outcome = reader.finish()
+        calls = calls_of((each[0], each[1], each[2]) for _, each in sorted(wanted.items()))
         if usage == Usage():
             # The server does not count: about four characters make a token.
             said = len(request.system) + sum(len(m.text) for m in request.messages)
-            usage = Usage(math.ceil(said / 4), math.ceil(len(outcome.answer) / 4))
+            given = len(outcome.answer) + sum(len(each[2]) for each in wanted.values())
+            usage = Usage(math.ceil(said / 4), math.ceil(given / 4))
         usage = Usage(usage.input_tokens, usage.output_tokens, model_micros=cost.tokens(self.name, usage).micros)
+        if calls:
+            return ModelReply(outcome.answer, 0.5, (), self.name, usage, calls=calls)
         return reply_of(outcome, len(request.passages), self.name, usage)
 
     async def _begin(self, request: ModelRequest) -> Begun:
@@ -146,6 +157,7 @@ class OpenAIModel:
             "model": self._config.model,
             "stream": True,
             "messages": [{"role": "system", "content": request.system}, *map(_message, request.messages)],
+            **({"tools": [_function(tool) for tool in request.tools]} if request.tools else {}),
             **{name: value for name, value in optional.items() if name not in self._refused},
         }
 
@@ -261,7 +273,8 @@ async def _pieces(opened: openai.AsyncStream[ChatCompletionChunk]) -> AsyncItera
     async with opened:
         async for chunk in opened:
             if chunk.usage is not None or any(
-                (c.delta and (c.delta.content or c.delta.refusal)) or c.finish_reason for c in chunk.choices
+                (c.delta and (c.delta.content or c.delta.refusal or c.delta.tool_calls)) or c.finish_reason
+                for c in chunk.choices
             ):
                 yield chunk
 
@@ -285,7 +298,24 @@ def _client(config: ProviderConfig) -> tuple[openai.AsyncOpenAI, bool]:
     return client, at_home
 
 
+def _function(tool: ToolSpec) -> dict[str, Any]:
+    about = {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+    return {"type": "function", "function": about}
+
+
 def _message(message: ChatMessage) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+    if message.calls:
+        calls = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()},
+            }
+            for call in message.calls
+        ]
+        return {"role": message.role, "content": message.text or None, "tool_calls": calls}
     if not message.images:
         return {"role": message.role, "content": message.text}
     pictures = [

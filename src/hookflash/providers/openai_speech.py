@@ -5,6 +5,8 @@ import httpx2
 from hookflash.base.errors import Invalid, Misconfigured, Unavailable
 from hookflash.base.secret import Secret
 
+HOME = "https://api.openai.com/v1"
+
 _SUFFIX = {
     "audio/ogg": "ogg",
     "application/ogg": "ogg",
@@ -24,12 +26,11 @@ _SUFFIX = {
 class OpenAITranscriber:
     """`POST {base_url}/audio/transcriptions`; one attempt within `timeout` seconds."""
 
-    def __init__(
-        self, key: Secret, base_url: str = "https://api.openai.com/v1", model: str = "whisper-1", timeout: float = 30.0
-    ) -> None:
+    def __init__(self, key: Secret, base_url: str = HOME, model: str | None = None, timeout: float = 30.0) -> None:
         self._url = f"{base_url.rstrip('/')}/audio/transcriptions"
         self._key = key
-        self._model = model
+        # OpenAI takes whisper-1 away on 2027-02-26; compatible servers know it by no other name.
+        self._model = model or ("gpt-transcribe" if base_url.rstrip("/") == HOME else "whisper-1")
         self._timeout = httpx2.Timeout(timeout, connect=5.0)
 
     async def transcribe(self, data: bytes, content_type: str, language: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The door for vendors: models, embedders, transcribers, voices by name, from entry points, ours and strangers' alike."""
+"""The door for vendors: models, embedders, transcribers, voices, speech to speech; from entry points, also strangers'."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import Misconfigured
 from hookflash.base.secret import Secret
 from hookflash.knowledge.passage import Embedder
+from hookflash.speech.sts import Sts
 from hookflash.speech.stt import Stt
 from hookflash.speech.tts import Tts
 
@@ -18,7 +19,8 @@ MODELS = "hookflash.models"
 EMBEDDERS = "hookflash.embedders"
 STT = "hookflash.stt"
 TTS = "hookflash.tts"
-_KINDS = {MODELS: "language model", EMBEDDERS: "embedder", STT: "transcriber", TTS: "voice"}
+STS = "hookflash.sts"
+_KINDS = {MODELS: "language model", EMBEDDERS: "embedder", STT: "transcriber", TTS: "voice", STS: "speech to speech"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class Providers:
     def tts(self, name: str) -> Tts:
         """The synthesizer of a name such as `elevenlabs:eleven_flash_v2_5@<voice>` or `espeak`; raises Misconfigured."""
         return cast(Tts, self._make(TTS, name))
+
+    def sts(self, name: str) -> Sts:
+        """The one that hears and speaks, of a name such as `openai:gpt-realtime-2.1`; raises Misconfigured."""
+        return cast(Sts, self._make(STS, name))
 
     async def aclose(self) -> None:
         """Close the connections of all that were made."""

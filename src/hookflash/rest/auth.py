@@ -17,6 +17,7 @@ from hookflash.rest.limits import Buckets
 
 RESOURCES = (
     "assistants",
+    "tools",
     "integrations",
     "knowledge",
     "contacts",

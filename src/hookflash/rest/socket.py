@@ -52,6 +52,13 @@ class Socket(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # Nothing comes any more; whoever took the messages must not be kept by the scope of a socket that is gone.
+        self._take = None
+        if self._upgraded:
+            cast(dict[str, Any], self.scope["extensions"]).pop(_TAKE_OVER, None)
+
     def send_receive_event_to_app(self) -> None:
         if self._take is None or self.close_sent:
             super().send_receive_event_to_app()

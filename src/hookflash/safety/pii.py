@@ -68,6 +68,21 @@ def mask_numbers(text: str) -> str:
     return _RUN.sub(_masked, text)
 
 
+def digits_in(text: str) -> int:
+    """How many digits the longest number in a text has, written or spoken."""
+    runs = (sum(len(_digits(one)) for one in _ONE.finditer(run.group())) for run in _RUN.finditer(text))
+    return max(runs, default=0)
+
+
+def mask_digits(text: str, least: int = 3) -> str:
+    """The text with every number of so many digits taken out, whatever number it is: where one was asked for."""
+
+    def masked(run: re.Match[str]) -> str:
+        return "[number]" if sum(len(_digits(one)) for one in _ONE.finditer(run.group())) >= least else run.group()
+
+    return _RUN.sub(masked, mask_numbers(text))
+
+
 def _masked(run: re.Match[str]) -> str:
     """Of a run of digits the numbers in it, which begin and end where a group does: an expiry date may follow a card."""
     text = run.group()

@@ -1,15 +1,16 @@
 """One call as a machine: events in, effects out. It does no I/O and owns no clock; `now` is an argument."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from hookflash.speech import endpoint
-from hookflash.speech.bargein import SETTLE_SECONDS, is_backchannel, is_echo, is_interruption
+from hookflash.speech.bargein import SETTLE_SECONDS, WORDLESS_SECONDS, is_backchannel, is_echo, is_interruption
 from hookflash.speech.events import (
     BeginTurn,
     CallEffect,
     CallEvent,
     CancelSpeech,
     CancelTurn,
+    ChangeLanguage,
     ClearAudio,
     EndCall,
     Finalize,
@@ -25,6 +26,7 @@ from hookflash.speech.events import (
     SetMark,
     Sound,
     SpeechEnded,
+    SpeechPerhaps,
     SpeechStarted,
     Synthesize,
     Tick,
@@ -36,35 +38,26 @@ from hookflash.speech.events import (
 )
 from hookflash.speech.floor import Listening, SpokenTurn
 from hookflash.speech.playback import BYTES_PER_SECOND, Playback
+from hookflash.speech.rules import CallRules as CallRules
+from hookflash.speech.tongue import Tongue
 
 PREFETCH = 2
 DIGITS_PAUSE, DIGITS_MOST = 2.0, 64
 NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class CallRules:
-    """How a call goes; seconds. `patience` stretches the pauses that end a turn. Empty texts are not said."""
-
-    greeting: str = ""
-    patience: float = 1.0
-    interruptible: bool = True
-    early: bool = True
-    filler: str = ""
-    filler_after: float = 2.5
-    reprompt: str = ""
-    reprompt_after: float = 8.0
-    reprompts: int = 2
-    goodbye: str = ""
-    failed: str = ""
-    max_seconds: float = 1800.0
-
-
 class CallMachine:
-    """Turns, playback, interruptions and silences of one call."""
+    """Turns, playback, interruptions and silences of one call.
 
-    def __init__(self, rules: CallRules) -> None:
+    With a `tongue` the call may change its language; `rules_in` are its rules in each, by the tongue's tags.
+    """
+
+    def __init__(
+        self, rules: CallRules, tongue: Tongue | None = None, rules_in: Mapping[str, CallRules] | None = None
+    ) -> None:
         self._rules = rules
+        self._tongue = tongue
+        self._rules_in = rules_in or {}
         self._out: list[CallEffect] = []
         self._turns = 0
         self._turn: SpokenTurn | None = None
@@ -83,11 +76,6 @@ class CallMachine:
         self._reprompt_at = NEVER
         self._digits_at = NEVER
         self._max_at = NEVER
-
-    @property
-    def turn(self) -> int:
-        """The number of the newest turn."""
-        return self._turns
 
     @property
     def speaking(self) -> bool:
@@ -109,6 +97,9 @@ class CallMachine:
         match event:
             case SpeechStarted(at=at, sure=sure):
                 self._voice_begins(at, sure, now)
+            case SpeechPerhaps():
+                if self._endpoint_at < NEVER and self._ear.hold():
+                    self._endpoint_at = max(self._endpoint_at, now + endpoint.HOLD)
             case SpeechEnded(at=at):
                 self._voice_ends(at, now)
             case Words():
@@ -153,7 +144,7 @@ class CallMachine:
 
     def _voice_ends(self, at: float, now: float) -> None:
         self._ear.voice, self._ear.ended = None, at
-        self._ear.final_at = None
+        self._ear.final_at, self._ear.held = None, False
         self._out.append(Finalize())
         if self._paused is not None:
             self._settle_at = now + SETTLE_SECONDS
@@ -161,19 +152,19 @@ class CallMachine:
 
     def _words(self, words: Words, now: float) -> None:
         turn = self._turn
-        if turn is not None and turn.spoken and is_echo(words.text, turn.whole):
+        if turn is not None and turn.spoken and is_echo(words.text, turn.whole, more=not words.final):
             return
         stable = self._ear.hear(words, now)
-        if stable is not None:
-            self._out.append(LookUp(stable))
         if turn is not None and turn.confirmed:
             self._words_while_busy(turn, now)
         self._weigh(now)
+        if stable is not None and (self._turn is None or self._turn.said != stable):
+            # What is being thought about already needs no looking up ahead.
+            self._out.append(LookUp(stable, words.final))
 
     def _words_while_busy(self, turn: SpokenTurn, now: float) -> None:
         said = self._ear.said
-        spoken = now - self._ear.voice if self._ear.voice is not None else 0.0
-        if not is_interruption(said, spoken):
+        if not is_interruption(said, more=bool(self._ear.interim)):
             if self._paused is not None and self._ear.voice is None and is_backchannel(said):
                 self._ear.forget()
                 self._go_on(now)
@@ -194,14 +185,14 @@ class CallMachine:
         if self._ear.voice is not None or self._ear.ended is None or not said or self._paused is not None:
             self._endpoint_at = NEVER
             return
-        if self._turn is not None and self._turn.confirmed:
+        turn = self._turn
+        if turn is not None and turn.confirmed:
             # Ours is not over: what they said waits until it is, unless it was an interruption.
             self._endpoint_at = NEVER
             return
         wait = endpoint.pause(said, patience=self._rules.patience, vendor_says_over=self._ear.vendor_over)
         self._endpoint_at = self._ear.ended + wait
-        turn = self._turn
-        if turn is not None and not turn.confirmed and turn.said != said:
+        if turn is not None and turn.said != said:
             self._drop(turn)
             turn = None
         if turn is None and self._rules.early and not self._ear.interim and endpoint.is_complete(said):
@@ -228,7 +219,16 @@ class CallMachine:
         self._turns += 1
         self._playback.forget()
         self._turn = SpokenTurn(self._turns, said, confirmed, began=now)
-        self._out.append(BeginTurn(self._turns, said, early=not confirmed, language=self._ear.language))
+        self._out.append(BeginTurn(self._turns, said, early=not confirmed, language=self._language_of(said)))
+
+    def _language_of(self, said: str) -> str | None:
+        """The language in which this is answered; the call goes over to it."""
+        if self._tongue is None:
+            return self._ear.language
+        if self._tongue.hear(said, self._ear.language):
+            self._rules = self._rules_in.get(self._tongue.current, self._rules)
+            self._out.append(ChangeLanguage(self._tongue.current))
+        return self._tongue.current
 
     def _drop(self, turn: SpokenTurn) -> None:
         """A turn of which nothing was heard is as if it had never been."""
@@ -430,10 +430,13 @@ class CallMachine:
             else:
                 self._ear.forget()
                 self._go_on(now)
-        lasts = self._ear.voice is not None and is_interruption(self._ear.said, now - self._ear.voice)
-        if self._paused is not None and self._turn is not None and lasts:
-            # Speech that lasts is an interruption, whatever the transcriber makes of it.
-            self._interrupt(self._turn)
+        wordless = self._ear.voice is not None and not self._ear.said and now >= self._ear.voice + WORDLESS_SECONDS
+        if self._paused is not None and self._turn is not None and wordless:
+            # A transcriber that tells words as they come would have told some; one that does not is not waited for.
+            if self._ear.tells_early:
+                self._go_on(now)
+            else:
+                self._interrupt(self._turn)
         if now >= self._digits_at:
             said, self._digits, self._digits_at = self._digits, "", NEVER
             if said:
@@ -485,16 +488,9 @@ class CallMachine:
         return out
 
     def _next_wake(self) -> float:
-        times = [
-            self._endpoint_at,
-            self._settle_at,
-            self._filler_at,
-            self._reprompt_at,
-            self._digits_at,
-            self._max_at,
-        ]
+        times = [self._endpoint_at, self._settle_at, self._filler_at, self._reprompt_at, self._digits_at, self._max_at]
         if self._turn is not None and self._turn.over and self._turn.spoken and self._paused is None:
             times.append(self._playback.until + 2.05)
         if self._paused is not None and self._ear.voice is not None:
-            times.append(self._ear.voice + 0.75)
+            times.append(self._ear.voice + WORDLESS_SECONDS)
         return min(times)

@@ -12,6 +12,11 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPerhaps:
+    """The caller's voice may be beginning: what follows will tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechEnded:
     """The caller's voice has ceased, `at` being its end."""
 
@@ -96,6 +101,7 @@ class EndCall:
 
 CallEvent = (
     SpeechStarted
+    | SpeechPerhaps
     | SpeechEnded
     | Words
     | ReplyText
@@ -129,9 +135,17 @@ class CancelTurn:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """The words so far are stable: search for them already."""
+    """The words so far are stable: search for them already. `settled`: they are all that was said until now."""
 
     said: str
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLanguage:
+    """From now on the call is in this language (a BCP 47 tag): the voice, and ears that hear only one, follow."""
+
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +239,7 @@ CallEffect = (
     BeginTurn
     | CancelTurn
     | LookUp
+    | ChangeLanguage
     | Synthesize
     | CancelSpeech
     | Play

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from hookflash.speech.events import Words
 from hookflash.speech.phrases import Phrases
 
+# Fewer words tell nothing yet, unless they are numbers.
+LEAST_WORDS = 3
+
 
 @dataclass(slots=True)
 class Listening:
     """What the caller has said since our last turn. `voice` is when the voice that sounds now began, `ended` when it last
-    ceased, `final_at` when the last final words came; `looked` is what was searched for already.
+    ceased, `final_at` when the last final words came; `looked` is what was searched for already; `held`: the end was put off
+    in this pause because a voice seemed to begin; `tells_early`: the transcriber gives words while they are spoken.
     """
 
     finals: list[str] = field(default_factory=list)
@@ -20,29 +24,41 @@ class Listening:
     voice: float | None = None
     ended: float | None = None
     final_at: float | None = None
+    held: bool = False
+    tells_early: bool = False
 
     @property
     def said(self) -> str:
         return " ".join(filter(None, (*self.finals, self.interim))).strip()
 
     def hear(self, words: Words, now: float) -> str | None:
-        """Take in words of the transcriber; the words so far when they are stable and new enough to be searched for."""
-        stable: str | None = None
+        """Take in words of the transcriber; all so far when they are stable, new and tell something."""
+        before = self.interim
         if words.final:
             if words.text.strip():
                 self.finals.append(words.text.strip())
             self.interim = ""
             self.final_at = now
         else:
-            if self.interim and words.text.startswith(self.interim) and self.said != self.looked:
-                self.looked = self.said
-                stable = self.looked if len(self.looked.split()) >= 3 else None
             self.interim = words.text.strip()
+            self.tells_early = self.tells_early or bool(self.interim)
         self.language = words.language or self.language
         self.vendor_over = words.end_of_turn
         if words.end_of_turn and self.ended is None:
             self.ended = now
+        # Of words that may still change those count that have come twice.
+        stays = words.final or (bool(before) and self.interim.startswith(before))
+        stable = " ".join(filter(None, (*self.finals, "" if words.final else before)))
+        telling = len(stable.split()) >= LEAST_WORDS or any(map(str.isdecimal, stable))
+        if not stays or stable == self.looked or not telling:
+            return None
+        self.looked = stable
         return stable
+
+    def hold(self) -> bool:
+        """Whether the end may be put off: once in a pause, so that a crackling line does not hold the answer up."""
+        held, self.held = self.held, True
+        return not held
 
     def forget(self) -> None:
         """The words have become a turn, or meant nothing."""

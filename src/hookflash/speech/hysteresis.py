@@ -56,6 +56,11 @@ class Hysteresis:
         """How much sound was judged."""
         return self._chunks * CHUNK_SECONDS
 
+    @property
+    def perhaps(self) -> bool:
+        """Whether the last chunk may be the first one of speech."""
+        return not self.speaking and self._began == self._chunks - 1
+
     def push(self, probability: float, playing: bool = False) -> SpeechStart | SpeechEnd | None:
         """Judges the next chunk; `playing` while our own sound is being played."""
         limits = self._playing if playing else self._listening

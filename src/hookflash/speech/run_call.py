@@ -1,23 +1,27 @@
 """The shell around a call's machine: it carries events in and performs effects. Performing never waits; it decides nothing."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import structlog
 
-from hookflash.base.clock import Clock
 from hookflash.base.errors import HookflashError
 from hookflash.base.tasks import bare_error
-from hookflash.speech.call import CallMachine, CallRules
+from hookflash.speech.call import CallMachine
+from hookflash.speech.devices import Devices as Devices
+from hookflash.speech.devices import Line as Line
+from hookflash.speech.devices import Phrases as Phrases
+from hookflash.speech.devices import Say as Say
 from hookflash.speech.events import (
     BeginTurn,
     CallEffect,
     CallEvent,
     CancelSpeech,
     CancelTurn,
+    ChangeLanguage,
     ClearAudio,
     Finalize,
     HangUp,
@@ -30,6 +34,7 @@ from hookflash.speech.events import (
     SetMark,
     Sound,
     SpeechEnded,
+    SpeechPerhaps,
     SpeechStarted,
     Synthesize,
     Tick,
@@ -39,8 +44,10 @@ from hookflash.speech.events import (
     Words,
 )
 from hookflash.speech.hysteresis import Hysteresis, SpeechStart
-from hookflash.speech.stt import Stt, SttStream, Transcript
-from hookflash.speech.tts import Tts, TtsVoice
+from hookflash.speech.rules import CallRules
+from hookflash.speech.stt import SttStream, Transcript
+from hookflash.speech.tongue import Tongue, to_listen_for
+from hookflash.speech.tts import TtsVoice
 
 log = structlog.get_logger()
 
@@ -49,78 +56,14 @@ T = TypeVar("T")
 QUEUED_FRAMES = 250
 # The transcriber gets so many frames at a time: 80 ms, what vendors advise; each delivery costs as much as a frame.
 FED_FRAMES = 4
-PHRASE_BYTES = 8_000_000
 KEEP_SECONDS = 10.0
 # How the reason begins for which a call ended that nobody could go on with.
 FAILED = "failed: "
 
 
-class Line(Protocol):
-    """The way back to the caller. None of these waits."""
-
-    def play(self, audio: bytes) -> None: ...
-    def mark(self, name: str) -> None: ...
-    def clear(self) -> None: ...
-    def close(self) -> None: ...
-
-
-Say = Callable[[str, bool], None]
-
-
-class Mind(Protocol):
-    """Who thinks, and who keeps what was said."""
-
-    async def think(self, turn: int, said: str, say: Say, language: str | None) -> None:
-        """Give the answer to `say` piece by piece; raises HookflashError when it cannot."""
-        ...
-
-    async def look_up(self, said: str) -> None:
-        """Words that will probably be asked for."""
-        ...
-
-    async def keep(self, heard: Heard, measured: Measured | None) -> None: ...
-
-    async def transfer(self, target: str) -> None: ...
-
-
-class Phrases:
-    """Sound of phrases that are said in many calls, by voice and words; bounded in bytes."""
-
-    def __init__(self, most: int = PHRASE_BYTES) -> None:
-        self._most = most
-        self._held: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-
-    def get(self, voice: str, text: str) -> bytes | None:
-        found = self._held.get((voice, text))
-        if found is not None:
-            self._held.move_to_end((voice, text))
-        return found
-
-    def put(self, voice: str, text: str, audio: bytes) -> None:
-        self._held[voice, text] = audio
-        while sum(map(len, self._held.values())) > self._most and len(self._held) > 1:
-            self._held.popitem(last=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Devices:
-    """What a call is made of. `voice_name` tells cached phrases apart; formats are mu-law at 8 kHz throughout."""
-
-    line: Line
-    ears: Stt
-    mouth: Tts
-    mind: Mind
-    clock: Clock
-    rules: CallRules
-    phrases: Phrases
-    language: str | None = None
-    hints: tuple[str, ...] = ()
-    voice: str | None = None
-    fixed: frozenset[str] = frozenset()
-
-    @property
-    def voice_name(self) -> str:
-        return f"{self.mouth.traits.name}/{self.voice or ''}/{self.language or ''}"
+def _fixed(rules: CallRules) -> tuple[str, ...]:
+    """Phrases that are said in many calls."""
+    return (rules.greeting, rules.filler, rules.reprompt, rules.goodbye, rules.failed)
 
 
 @dataclass(slots=True)
@@ -142,7 +85,17 @@ class CallShell:
 
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
-        self._machine = CallMachine(devices.rules)
+        rules_in = {tag: other.rules for tag, other in devices.others.items()}
+        if rules_in:
+            rules_in[devices.tags[0]] = devices.rules
+        tongue = Tongue(devices.tags, devices.detect) if rules_in else None
+        self._machine = CallMachine(devices.rules, tongue, rules_in)
+        self._fixed = frozenset(phrase for rules in (devices.rules, *rules_in.values()) for phrase in _fixed(rules))
+        self._language = devices.language
+        self._revoiced = anyio.Event()
+        self._listening: anyio.CancelScope | None = None
+        self._looking: anyio.CancelScope | None = None
+        self._sought: LookUp | None = None
         self._hysteresis = Hysteresis()
         self._frames: deque[bytes] = deque(maxlen=QUEUED_FRAMES)
         self._framed = anyio.Event()
@@ -161,6 +114,21 @@ class CallShell:
         self._mouth: TtsVoice | None = None
         self.counts = CallCounts()
 
+    @property
+    def ears(self) -> str:
+        """The name of the transcriber."""
+        return self._devices.ears.traits.name
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it listens for several languages at once."""
+        return self._heard_language() in ("multi", "hi-Latn")
+
+    @property
+    def mouth(self) -> str:
+        """The name of the voice's vendor."""
+        return self._devices.mouth.traits.name
+
     # Events in
 
     def hear(self, audio: bytes) -> None:
@@ -176,6 +144,8 @@ class CallShell:
         """The next chunk's probability of speech."""
         found = self._hysteresis.push(probability, self._machine.speaking)
         if found is None:
+            if self._hysteresis.perhaps:
+                self.post(SpeechPerhaps())
             return
         now = self._devices.clock.monotonic()
         at = now - (self._hysteresis.heard_seconds - found.at)
@@ -230,11 +200,12 @@ class CallShell:
 
         while True:
             try:
-                async with devices.ears.stream(
-                    heard, encoding="mulaw", sample_rate=8000, language=devices.language, hints=devices.hints
-                ) as stream:
-                    pause = 0.2
-                    await self._feed(stream)
+                with anyio.CancelScope() as self._listening:
+                    async with devices.ears.stream(
+                        heard, encoding="mulaw", sample_rate=8000, language=self._heard_language(), hints=devices.hints
+                    ) as stream:
+                        pause = 0.2
+                        await self._feed(stream)
             except HookflashError as error:
                 self.counts.vendor_failures += 1
                 log.warning("transcriber failed", reason=error.message)
@@ -244,6 +215,12 @@ class CallShell:
                     return
                 await devices.clock.sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+    def _heard_language(self) -> str | None:
+        """What the transcriber listens for: the language of the call, or all of them if it can."""
+        devices = self._devices
+        mixed = to_listen_for(devices.tags, mixes=devices.ears.traits.code_switching)
+        return mixed if devices.others and mixed != devices.tags[0] else self._language
 
     async def _feed(self, stream: SttStream) -> None:
         while True:
@@ -262,13 +239,15 @@ class CallShell:
         devices = self._devices
         pause = 0.2
         while True:
+            self._revoiced = anyio.Event()
+            language = self._language
             try:
                 async with devices.mouth.voice(
-                    voice=devices.voice, encoding="mulaw", sample_rate=8000, language=devices.language
+                    voice=devices.voice_in(language), encoding="mulaw", sample_rate=8000, language=language
                 ) as voice:
                     self._mouth = voice
                     pause = 0.2
-                    await anyio.sleep_forever()
+                    await self._revoiced.wait()
             except HookflashError as error:
                 self._mouth = None
                 self.counts.vendor_failures += 1
@@ -342,8 +321,14 @@ class CallShell:
                 case CancelSpeech(turn=turn):
                     for scope in self._speaking.pop(turn, ()):
                         scope.cancel()
-                case LookUp(said=said):
-                    self._start(self._look_up, said)
+                case LookUp():
+                    if self._looking is not None:
+                        # They have gone on: it is not asked for any more.
+                        self._looking.cancel()
+                    self._sought = effect
+                    self._start(self._look_up, effect)
+                case ChangeLanguage(language=language):
+                    self._change_language(language)
                 case Finalize():
                     self._finalize = True
                     self._framed.set()
@@ -390,14 +375,30 @@ class CallShell:
             self._thinking.pop(turn, None)
             self.post(TurnOver(turn, failed))
 
-    async def _look_up(self, said: str) -> None:
-        await self._devices.mind.look_up(said)
+    def _change_language(self, language: str) -> None:
+        """The voice is opened anew; so are ears that hear one language only."""
+        before = self._heard_language()
+        self._language = language
+        self._mouth = None
+        self._revoiced.set()
+        if self._listening is not None and self._heard_language() != before:
+            self._listening.cancel()
+
+    async def _look_up(self, sought: LookUp) -> None:
+        if sought is not self._sought:
+            return
+        with anyio.CancelScope() as self._looking:
+            try:
+                await self._devices.mind.look_up(sought.said, sought.settled)
+            except HookflashError as error:
+                log.warning("looking up ahead failed", reason=error.message)
 
     async def _synthesize(self, asked: Synthesize) -> None:
         devices = self._devices
         if asked.turn <= self._cancelled:
             return
-        cached = devices.phrases.get(devices.voice_name, asked.text)
+        voice_name = f"{devices.mouth.traits.name}/{devices.voice_in(self._language) or ''}/{self._language or ''}"
+        cached = devices.phrases.get(voice_name, asked.text)
         if cached is not None:
             self.post(Sound(asked.turn, asked.utterance, cached, last=True))
             return
@@ -414,8 +415,8 @@ class CallShell:
             speaking.remove(scope)
             if not speaking:
                 self._speaking.pop(asked.turn, None)
-            if asked.text in devices.fixed and not failed:
-                devices.phrases.put(devices.voice_name, asked.text, bytes(spoken))
+            if asked.text in self._fixed and not failed:
+                devices.phrases.put(voice_name, asked.text, bytes(spoken))
             self.counts.characters_spoken += len(asked.text)
             self.post(Sound(asked.turn, asked.utterance, b"", last=True, failed=failed))
 

@@ -48,7 +48,10 @@ class SttStream(Protocol):
         ...
 
     async def finalize(self) -> None:
-        """Speech has ended by our own measure: give the final words of what was fed, soon."""
+        """Speech has ended by our own measure: give the final words of what was fed, soon.
+
+        It is always answered by a final transcript, an empty one if there is nothing more to say.
+        """
         ...
 
 

@@ -110,8 +110,16 @@ class AnthropicServer:
             await event("error", error={"type": "overloaded_error", "message": step.message})
         else:
             await event("content_block_stop", index=0)
-            delta = {"stop_reason": "end_turn", "stop_sequence": None}
-            await event("message_delta", delta=delta, usage={"output_tokens": len(text) // 4})
+            calls = step.calls if isinstance(step, Answer) else ()
+            for index, (name, arguments) in enumerate(calls, start=1):
+                used = {"type": "tool_use", "id": f"toolu_{index}", "name": name, "input": {}}
+                await event("content_block_start", index=index, content_block=used)
+                for piece in pieces(arguments, 7):
+                    delta = {"type": "input_json_delta", "partial_json": piece}
+                    await event("content_block_delta", index=index, delta=delta)
+                await event("content_block_stop", index=index)
+            ended = {"stop_reason": "tool_use" if calls else "end_turn", "stop_sequence": None}
+            await event("message_delta", delta=ended, usage={"output_tokens": len(text) // 4})
             await event("message_stop")
         await end_events(send)
 
@@ -130,6 +138,15 @@ def _problem(request: Request) -> str | None:
         return "messages: first message must use the user role"
     if any(not m.get("content") for m in messages):
         return "messages: text content blocks must be non-empty"
+    if any(not {"name", "input_schema"} <= set(tool) for tool in body.get("tools", ())):
+        return "tools.0.input_schema: Field required"
+    wanted: set[str] = set()
+    for message in messages:
+        blocks = [block for block in message["content"] if isinstance(block, dict)]
+        results = {block["tool_use_id"] for block in blocks if block.get("type") == "tool_result"}
+        if results != wanted:
+            return "messages: `tool_use` ids were found without `tool_result` blocks immediately after"
+        wanted = {block["id"] for block in blocks if block.get("type") == "tool_use"}
     return None
 
 

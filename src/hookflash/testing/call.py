@@ -1,7 +1,7 @@
 """A call in virtual time: a scripted caller, model, voice and Twilio around one CallMachine, without any I/O."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -12,6 +12,7 @@ from hookflash.speech.events import (
     CallEvent,
     CancelSpeech,
     CancelTurn,
+    ChangeLanguage,
     ClearAudio,
     Finalize,
     HangUp,
@@ -35,6 +36,7 @@ from hookflash.speech.events import (
     Words,
 )
 from hookflash.speech.playback import BYTES_PER_SECOND
+from hookflash.speech.tongue import Tongue
 
 CHARACTERS_PER_SECOND = 15.0
 
@@ -48,6 +50,8 @@ class ScriptedCall:
 
     answer: Callable[[str], str] = lambda said: f"You said {said}."
     rules: CallRules = field(default_factory=CallRules)
+    tongue: Tongue | None = None
+    rules_in: Mapping[str, CallRules] = field(default_factory=dict)
     first_text: float = 0.3
     first_sound: float = 0.1
     lose_marks: bool = False
@@ -66,7 +70,7 @@ class ScriptedCall:
     machine: CallMachine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.machine = CallMachine(self.rules)
+        self.machine = CallMachine(self.rules, self.tongue, self.rules_in)
         self._do(self.machine.start(0.0))
 
     # What the caller does
@@ -146,7 +150,7 @@ class ScriptedCall:
                     self.ended = why
                 case Transfer(target=target):
                     self.ended = f"to {target}"
-                case Finalize() | LookUp():
+                case Finalize() | LookUp() | ChangeLanguage():
                     pass
 
     def _think(self, turn: int, said: str) -> None:

@@ -2,8 +2,9 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
-from hookflash.assistant.model import ModelReply, ModelRequest, Stream
+from hookflash.assistant.model import ModelReply, ModelRequest, Stream, ToolCall
 from hookflash.base.clock import Clock
 from hookflash.base.errors import ModelFailed
 from hookflash.conversation.turn import Usage
@@ -21,6 +22,15 @@ class Says:
     clarifying: bool = False
     delay: float = 0.0
     pause: float = 0.0
+    usage: Usage = _USED
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """The wish to use tools: (name, arguments) of each, all at once."""
+
+    calls: tuple[tuple[str, dict[str, Any]], ...]
+    delay: float = 0.0
     usage: Usage = _USED
 
 
@@ -43,9 +53,9 @@ class ScriptedModel:
     def __init__(
         self,
         clock: Clock,
-        *steps: Says | Fails,
+        *steps: Says | Uses | Fails,
         name: str = "scripted",
-        default: Says | Fails = Says("Fine."),
+        default: Says | Uses | Fails = Says("Fine."),
         sees_images: bool = False,
         generative: bool = True,
     ) -> None:
@@ -54,10 +64,11 @@ class ScriptedModel:
         self.generative = generative
         self.requests: list[ModelRequest] = []
         self._clock = clock
+        self._used = 0
         self._steps = deque(steps)
         self._default = default
 
-    def then(self, *steps: Says | Fails) -> None:
+    def then(self, *steps: Says | Uses | Fails) -> None:
         """Add to the script."""
         self._steps.extend(steps)
 
@@ -69,6 +80,13 @@ class ScriptedModel:
             if step.after:
                 await stream(step.after)
             raise ModelFailed(step.message, retryable=step.retryable)
+        if isinstance(step, Uses):
+            self._used += len(step.calls)
+            calls = tuple(
+                ToolCall(f"call_{self._used}_{number}", name, arguments)
+                for number, (name, arguments) in enumerate(step.calls)
+            )
+            return ModelReply("", 0.5, (), self.name, step.usage, calls=calls)
         words = step.answer.split(" ")
         for number, word in enumerate(words):
             if number:

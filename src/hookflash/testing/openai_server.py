@@ -86,6 +86,10 @@ class OpenAIServer:
         if not body.get("model") or not isinstance(body.get("messages"), list) or not body["messages"]:
             await _error(send, 400, "You must provide a model and messages.", None, parameter="messages")
             return
+        problem = _problem(body)
+        if problem is not None:
+            await _error(send, 400, problem, None, parameter="messages")
+            return
         text = step.text if isinstance(step, Answer | Drop | Trouble) else ""
         taken = sum(len(str(m.get("content"))) for m in body["messages"]) // 4
         usage = {"prompt_tokens": taken, "completion_tokens": len(text) // 4, "total_tokens": taken + len(text) // 4}
@@ -111,12 +115,18 @@ class OpenAIServer:
             if number and isinstance(step, Answer) and step.pause:
                 await self.script.clock.sleep(step.pause)
             await send_event(send, chunk({"content": piece}))
+        calls = step.calls if isinstance(step, Answer) else ()
+        for index, (name, arguments) in enumerate(calls):
+            first = {"index": index, "id": f"call_{index}", "type": "function"}
+            await send_event(send, chunk({"tool_calls": [{**first, "function": {"name": name, "arguments": ""}}]}))
+            for piece in pieces(arguments, 7):
+                await send_event(send, chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
         if isinstance(step, Drop):
             raise HangUp
         if isinstance(step, Trouble):
             await send_event(send, {"error": {"message": step.message, "type": "server_error", "code": None}})
         else:
-            await send_event(send, chunk({}, "stop"))
+            await send_event(send, chunk({}, "tool_calls" if calls else "stop"))
             if usage is not None:
                 await send_event(send, {**base, "object": "chat.completion.chunk", "choices": [], "usage": usage})
             await send_event(send, b"[DONE]")
@@ -144,6 +154,23 @@ class OpenAIServer:
             await send_json(send, 200, {"text": step.text})
         else:
             raise HangUp
+
+
+def _problem(body: dict[str, Any]) -> str | None:
+    """What is wrong with the calls of tools and their results."""
+    known = {tool.get("function", {}).get("name") for tool in body.get("tools", ())}
+    if any(tool.get("type") != "function" for tool in body.get("tools", ())) or None in known:
+        return "Missing required parameter: 'tools[0].function'."
+    wanted: set[str] = set()
+    for message in body["messages"]:
+        if message.get("role") == "tool":
+            if message.get("tool_call_id") not in wanted:
+                return "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
+            wanted.discard(message["tool_call_id"])
+        elif wanted:
+            return "An assistant message with 'tool_calls' must be followed by tool messages."
+        wanted |= {call["id"] for call in message.get("tool_calls", ())}
+    return "An assistant message with 'tool_calls' must be followed by tool messages." if wanted else None
 
 
 def form_data(request: Request) -> dict[str, bytes]:

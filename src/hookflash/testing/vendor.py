@@ -23,12 +23,16 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Stream this text in pieces of `size` characters; `delay` seconds before the first and `pause` between them."""
+    """Stream this text in pieces of `size` characters; `delay` seconds before the first and `pause` between them.
+
+    `calls` are the tools that the model then wants used: (name, arguments as JSON).
+    """
 
     text: str
     size: int = 7
     delay: float = 0.0
     pause: float = 0.0
+    calls: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Request:
     headers: dict[str, str]
     body: dict[str, Any]
     raw: bytes = b""
+    method: str = "POST"
 
 
 @dataclass(slots=True)
@@ -120,7 +125,7 @@ async def read(scope: Scope, receive: Receive) -> Request:
     except msgspec.DecodeError:
         decoded = {}
     headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-    return Request(scope["path"], headers, decoded if isinstance(decoded, dict) else {}, body)
+    return Request(scope["path"], headers, decoded if isinstance(decoded, dict) else {}, body, scope["method"])
 
 
 async def send_json(send: Send, status: int, body: Any, headers: dict[str, str] | None = None) -> None:

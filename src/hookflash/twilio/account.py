@@ -16,9 +16,20 @@ from twilio.rest import Client
 
 from hookflash.base.errors import TwilioFailed, TwilioUnclear
 from hookflash.base.secret import Secret
-from hookflash.twilio.resources import AccountInfo, Downloaded, MediaItem, MessagingService, PhoneNumber, SentMessage
+from hookflash.twilio.resources import (
+    AccountInfo,
+    Downloaded,
+    MediaItem,
+    MessagingService,
+    PhoneNumber,
+    SentCall,
+    SentMessage,
+)
 
 DEFAULT_BASE = "https://api.twilio.com"
+
+# The recording of a call that runs or is paused.
+CURRENT = "Twilio.CURRENT"
 
 _sdk_client: Any = Client
 
@@ -249,6 +260,34 @@ class Account:
         )
         return await self._over_is_no_error(made)
 
+    async def pause_recording(self, call_sid: str) -> bool:
+        """Leave silence in the recording of a live call from now on; False when there is nothing to be paused."""
+        recording = self._sdk.calls(call_sid).recordings(CURRENT)
+        return await self._over_is_no_error(recording.update_async(status="paused", pause_behavior="silence"))
+
+    async def resume_recording(self, call_sid: str) -> bool:
+        """Record again; False when there is nothing to be resumed."""
+        recording = self._sdk.calls(call_sid).recordings(CURRENT)
+        return await self._over_is_no_error(recording.update_async(status="in-progress"))
+
+    async def stop_recording(self, call_sid: str) -> bool:
+        """End the recording of a live call for good; False when there is none."""
+        recording = self._sdk.calls(call_sid).recordings(CURRENT)
+        return await self._over_is_no_error(recording.update_async(status="stopped"))
+
+    async def call(self, sid: str) -> SentCall | None:
+        """One call, None when Twilio does not know it any more."""
+        try:
+            return _call(await self._sdk.calls(sid).fetch_async())
+        except TwilioFailed as error:
+            if error.code == 20404:
+                return None
+            raise
+
+    async def calls(self, *, to: str, sender: str, limit: int = 20) -> list[SentCall]:
+        """The newest calls from one number to another."""
+        return [_call(found) for found in await self._sdk.calls.list_async(to=to, from_=sender, limit=limit)]
+
     @staticmethod
     async def _over_is_no_error(done: Awaitable[Any]) -> bool:
         try:
@@ -285,6 +324,10 @@ def _message(found: Any) -> SentMessage:
         created_at=found.date_created,
         sent_at=found.date_sent,
     )
+
+
+def _call(found: Any) -> SentCall:
+    return SentCall(found.sid, found.status or "", found.date_created)
 
 
 def _number(found: Any) -> PhoneNumber:

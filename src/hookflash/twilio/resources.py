@@ -82,3 +82,12 @@ class AccountInfo:
     friendly_name: str
     status: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentCall:
+    """A call as Twilio knows it. `status` in its words: queued, ringing, in-progress, completed, busy, no-answer ..."""
+
+    sid: str
+    status: str
+    created_at: datetime

@@ -1,10 +1,12 @@
 """Acme's speech: its transcriber hears the letters that the bytes of the audio are, its voice speaks in them."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
-from hookflash.base.errors import Misconfigured
+from hookflash.assistant.tool import Occasion
+from hookflash.base.errors import Invalid, Misconfigured, Unavailable
 from hookflash.providers.registry import ProviderConfig
 from hookflash.speech.stt import Heard, SttStream, SttTraits, Transcript
 from hookflash.speech.tts import Sound, TtsTraits, TtsVoice
@@ -49,6 +51,19 @@ class AcmeTts:
         self, *, voice: str | None, encoding: str, sample_rate: int, language: str | None
     ) -> AsyncIterator[TtsVoice]:
         yield _Voice()
+
+
+async def stock(arguments: Mapping[str, Any], occasion: Occasion) -> object:
+    match arguments["sku"]:
+        case "tent":
+            return {"sku": "tent", "left": 7, "for": occasion.identity}
+        case "secret":
+            raise Invalid("not for you.")
+        case "busy":
+            raise Unavailable("The shelf is locked.")
+        case "object":
+            return object()
+    raise RuntimeError("a password: hunter2")
 
 
 def stt(config: ProviderConfig) -> AcmeStt:
