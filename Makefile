@@ -2,8 +2,8 @@
 
 bin := .venv/bin
 ready := .venv/ready
-# Test processes; two suit two cores.
-workers ?= 2
+# Test processes: many tests wait, so three suit two cores.
+workers ?= 3
 
 .PHONY: help demo up check test format format-check lint types imports lock lock-check docs reference soak bench clean
 .NOTPARALLEL:

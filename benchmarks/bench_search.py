@@ -143,7 +143,7 @@ def place(owner: psycopg.Connection, passages: Passages, chosen: range, first: i
 
 async def recall(base: KnowledgeBase, scope: Scope, placed: Placed, vectors: Vectors) -> float:
     """The share of the exact 10 nearest that are among the 10 nearest found."""
-    found = await base.nearest(scope, "minilm", vectors, SearchLimits().candidates)
+    found = await base.nearest(scope, "minilm", vectors, SearchLimits().candidates, [])
     shares = []
     for vector, ranked in zip(vectors, found, strict=True):
         exact = placed.first + np.argsort(-(placed.vectors @ vector), kind="stable")[:10]

@@ -1,6 +1,6 @@
 """Measures whether a pause in mid-sentence is taken for the end of a turn, and how long a caller waits after real ends.
 
-    python benchmarks/bench_turn_end.py [--pause 0.6] [--splits 3]
+    python benchmarks/bench_turn_end.py [--pause 0.6] [--splits 3] [--smart-turn]
 
 Every utterance gets a pause at a word boundary drawn by lot, never between sentences. What is heard is real sound with real
 voice activity (silero at 8 kHz); the call is the real machine in virtual time. The transcriber tells each word 0.25 s
@@ -11,7 +11,8 @@ ends; `response` is the time from the last sample of speech to the first sound o
 
 The reference ends a turn after a fixed silence by the same voice activity: `same_wait` at the wait that gives it our p50,
 `same_cuts` with the shortest wait that cuts no more than one turn in twenty. The word lists were made by looking at
-the other half than `held_out`. Needs espeak-ng.
+the other half than `held_out`. With `--smart-turn` that model judges each pause from the sound, 60 ms after it was noticed.
+Needs espeak-ng.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import re
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ from utterances import (
     voice_of,
 )
 
+from hookflash.providers.smart_turn import SmartTurn, package_model
 from hookflash.speech.audio import SAMPLE_RATE, Floats
 from hookflash.speech.call import CallRules
 from hookflash.speech.events import Play
@@ -153,10 +156,17 @@ def marked(last: str) -> Manner:
     return written
 
 
-def judged(one: Case, probabilities: Floats, manner: str, told: Told, rules: CallRules) -> None:
+Model = Callable[[bytes], float]
+
+
+def judged(
+    one: Case, probabilities: Floats, manner: str, told: Told, rules: CallRules, model: Model | None = None
+) -> None:
     written: Manner = {"plain": plain, "adverse": adverse}.get(manner) or marked(one.words[-1].text)
     call = ScriptedCall(answer=lambda said: ANSWER, rules=rules, first_text=0.05, first_sound=0.0)
     heard = HeardCall(call, probabilities, one.words, written=written)
+    if model is not None:
+        heard.finished = lambda at: model(one.sound[: int(at * SAMPLE_RATE)])
     heard.run()
     told.cases += 1
     answered = call.times(Play)
@@ -209,16 +219,22 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.6)
     parser.add_argument("--splits", type=int, default=3, help="pauses that are tried of each utterance, one at a time")
     parser.add_argument("--show", action="store_true", help="name the turns of the tuned half that were cut")
+    parser.add_argument("--smart-turn", action="store_true", help="have smart-turn judge each pause from the sound")
     given = parser.parse_args()
+    model = lru_cache(None)(SmartTurn(package_model()).score) if given.smart_turn else None
     every = cases(given.pause, given.splits)
     heard = scores([one.sound for one in every], make_scorer())
     rules = CallRules(reprompt_after=60.0)
-    result: dict[str, Any] = {"pause_seconds": given.pause, "utterances": len({one.text for one in every})}
+    result: dict[str, Any] = {
+        "pause_seconds": given.pause,
+        "smart_turn": given.smart_turn,
+        "utterances": len({one.text for one in every}),
+    }
     for manner in ("plain", "marked", "adverse"):
         groups: dict[str, Told] = {}
         for one, probabilities in zip(every, heard, strict=True):
             for group in ("all", "held_out" if one.held_out else "tuned", one.source):
-                judged(one, probabilities, manner, groups.setdefault(group, Told()), rules)
+                judged(one, probabilities, manner, groups.setdefault(group, Told()), rules, model)
         result[manner] = {group: figures(told) for group, told in sorted(groups.items())}
         if given.show:
             result[manner]["cut"] = groups["tuned"].cut

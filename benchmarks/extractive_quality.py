@@ -1,6 +1,6 @@
 """How well the extractive model answers questions over the sample shop, and how well it knows when it cannot.
 
-Prints JSON. Every question of benchmarks/data/shop_answers.jsonl was written before the model was tuned; its weights were
+Prints JSON. Every question of the set `answers` of hookflash.insight.safety_data was written before the model was tuned; its weights were
 fitted on the `tune` half, the `held-out` half was left alone. `removed` asks the answerable questions again with every
 passage taken away that holds the answer, so that only near misses remain.
 
@@ -187,7 +187,7 @@ async def main(wrong: bool, fit_weights: bool) -> None:
     embedder = minilm.embedder(ProviderConfig(data_dir=Path(gettempdir())))
     shop = await Shop.open(embedder)
     model = Extractive(embedder)
-    lines = (HERE / "data/shop_answers.jsonl").read_bytes().splitlines()
+    lines = (DOCUMENTS.parents[1] / "insight/safety_data/answers.jsonl").read_bytes().splitlines()
     cases = [msgspec.json.decode(line, type=Case) for line in lines]
     outcomes = [await ask(shop, model, case) for case in cases]
     removed = [await ask(shop, model, case, removed=True) for case in cases if case.facts and not case.history]

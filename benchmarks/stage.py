@@ -41,6 +41,7 @@ from hookflash.db.migrate import migrate
 from hookflash.db.pool import Database
 from hookflash.knowledge import store as knowledge
 from hookflash.providers.registry import ProviderConfig
+from hookflash.safety.config import SafetyConfig, SpendConfig
 from hookflash.sample import documents
 from hookflash.settings import Settings
 from hookflash.testing.wait import until
@@ -71,7 +72,7 @@ class Script:
     async def reply(self, request: ModelRequest, stream: Stream) -> ModelReply:
         await anyio.sleep(self.delay)
         # Without passages a follow-up is to be made into a question.
-        text = request.passages[0].text[:120] if request.passages else request.question
+        text = request.passages[0].text[:120].rpartition(" ")[0] if request.passages else request.question
         return ModelReply(text, 0.9, (1,), self.name, Usage(600, 40, model_micros=110))
 
 
@@ -204,7 +205,14 @@ async def stage(*, twilio_url: str, sample: bool = True, **settings: object) -> 
             await anyio.to_thread.run_sync(migrate, url)
             async with open_core(Settings.load(environment)) as core:
                 account_id = await workspace.create_account(core.db, "Benchmark")
-                config = AssistantConfig(name="Shop", company="Alder & Pine", models=("scripted",), hand_off=False)
+                config = AssistantConfig(
+                    name="Shop",
+                    company="Alder & Pine",
+                    models=("scripted",),
+                    hand_off=False,
+                    # People who never stop asking cost more in a minute than real ones in a day.
+                    safety=SafetyConfig(spend=SpendConfig(session_usd=1_000_000.0, day_usd=1_000_000.0)),
+                )
                 async with core.db.tenant(account_id) as conn:
                     assistant = await assistants.create(conn, account_id, config)
                     integration = await core.integrations.create(

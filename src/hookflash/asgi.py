@@ -8,12 +8,15 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from hookflash import __version__
+from hookflash.assistant.memory_routes import profiles
 from hookflash.assistant.routes import assistants
 from hookflash.assistant.tool_routes import tool_imports, tools
 from hookflash.base.errors import HookflashError
 from hookflash.channels.api_routes import integrations
 from hookflash.channels.calls_routes import calls
 from hookflash.channels.check import NONCE_HEADER
+from hookflash.channels.orchestrators.jobs import Conductors
+from hookflash.channels.orchestrators.routes import router as orchestrator_router
 from hookflash.channels.realtime_routes import router as realtime_router
 from hookflash.channels.relay_routes import router as relay_router
 from hookflash.channels.routes import router as twilio_router
@@ -21,10 +24,15 @@ from hookflash.channels.stream_routes import router as stream_router
 from hookflash.channels.transfer_routes import router as transfer_router
 from hookflash.channels.voice_routes import Voices
 from hookflash.channels.voice_routes import router as voice_router
+from hookflash.compat import routes as compat
 from hookflash.conversation import routes as conversation
+from hookflash.conversation.identity_routes import people
 from hookflash.conversation.journal_store import journal
 from hookflash.db.listen import Listener, Notified, Reconnected
 from hookflash.handoff.routes import tickets
+from hookflash.insight import feedback_routes
+from hookflash.insight.experiment_routes import experiments
+from hookflash.insight.explain_routes import explanations
 from hookflash.knowledge import routes as knowledge
 from hookflash.knowledge.curated_routes import curated
 from hookflash.knowledge.web_routes import sites
@@ -50,11 +58,21 @@ ROUTERS = (
     knowledge.search,
     curated,
     conversation.contacts,
+    people,
+    profiles,
     conversation.sessions,
     conversation.messages,
     conversation.turns,
     tickets,
+    experiments,
+    explanations,
+    feedback_routes.feedback,
+    feedback_routes.corrections,
+    feedback_routes.session_ratings,
+    feedback_routes.turn_corrections,
+    feedback_routes.message_corrections,
     conversation.journal,
+    *compat.ROUTERS,
 )
 
 
@@ -65,11 +83,13 @@ def create_app(core: Core) -> FastAPI:
         return await workspace.find_key(core.db, key_hash)
 
     webhooks = core.webhooks()
+    counterpart = core.counterpart()
     sound = core.sound()
 
     async def heard(event: Notified | Reconnected) -> None:
         if isinstance(event, Notified):
             webhooks.inline.told(event.payload)
+            counterpart.waiting.told(event.payload)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -83,15 +103,17 @@ def create_app(core: Core) -> FastAPI:
         title="Hookflash",
         version=__version__,
         doorkeeper=Doorkeeper(find_key, Buckets(core.settings.requests_per_minute), core.clock),
-        larger_bodies={"/v1/sources/": core.settings.max_upload_bytes + 1_000_000},
+        larger_bodies=dict.fromkeys(("/v1/sources/", compat.UPLOADS), core.settings.max_upload_bytes + 1_000_000),
         lifespan=lifespan,
     )
     settings = core.settings
     app.state.core = core
     app.state.webhooks = webhooks
+    app.state.counterpart = counterpart
     app.state.sound = sound
     app.state.dialogues = core.dialogues()
     app.state.voices = voices = Voices(webhooks, core.switchboard(), core.twilio)
+    app.state.conductors = Conductors(voices.switchboard)
     app.state.office = Office(core.db, core.clock, journal)
     app.state.integrations = core.integrations
     app.state.outbound = core.outbound()
@@ -111,6 +133,7 @@ def create_app(core: Core) -> FastAPI:
     app.include_router(transfer_router)
     app.include_router(stream_router)
     app.include_router(realtime_router)
+    app.include_router(orchestrator_router)
     for router in ROUTERS:
         app.include_router(router)
 

@@ -47,10 +47,15 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _index_address(value: str) -> str:
+    return value if value.endswith(".db") and "://" not in value else _web_address(value)
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+IndexAddress = Annotated[str, AfterValidator(_index_address)]
 
 
 class Setting(NamedTuple):
@@ -93,6 +98,12 @@ class Settings(BaseModel):
     max_upload_bytes: int = Field(50_000_000, ge=1_000, description="Largest document that is taken in.")
     requests_per_minute: int = Field(600, ge=1, description="API requests that one key may make in a minute.")
 
+    compat_messages_per_day: int = Field(
+        0,
+        ge=0,
+        description="Messages that an account may send its assistants through the AI Assistants API in a day (UTC); 0: any.",
+    )
+
     twilio_api_url: WebAddress = Field(
         "https://api.twilio.com",
         description="Base address of Twilio's REST API; the emulator's to work without an account.",
@@ -106,6 +117,12 @@ class Settings(BaseModel):
         None, description="That account's Auth Token: signs requests and proves webhooks."
     )
 
+    twilio_verify_service_sid: str | None = Field(
+        None,
+        pattern="^VA[0-9a-fA-F]{32}$",
+        description="Service of Twilio Verify, with codes of six digits, that verifies customers. Unset: texts of ours do.",
+    )
+
     models: Names = Field(
         (),
         description="Models to try, in order, such as openai:gpt-4o-mini. Unset: vendors with a key, else extractive.",
@@ -114,6 +131,25 @@ class Settings(BaseModel):
     embedder: str = Field(
         "minilm", description="What turns texts into vectors: minilm (local) or such as openai:text-embedding-3-small."
     )
+    vector_index_url: IndexAddress | None = Field(
+        None,
+        description="Milvus that searches sources too big for memory: its address, or a file (.db). Unset: PostgreSQL.",
+    )
+    vector_index_token: Secret | None = Field(None, description="Token of that Milvus, where it asks for one.")
+    vector_index_region: str = Field(
+        "",
+        pattern="^[a-z0-9_-]{0,32}$",
+        description="Region of this deployment's accounts: begins the names of their collections.",
+    )
+    reranker: str | None = Field(
+        None,
+        description="What puts the passages found into a better order: http:MODEL, or onnx:DIRECTORY. Unset: nothing.",
+    )
+    reranker_url: WebAddress | None = Field(
+        None, description="Base address of a server with Cohere's and Jina's rerank, such as https://api.jina.ai/v1."
+    )
+    reranker_api_key: Secret | None = Field(None, description="Key of that server.")
+    rerank_seconds: float = Field(0.4, gt=0, le=10, description="How long a search waits for the re-ranker.")
     openai_api_key: Secret | None = Field(None, description="Key of OpenAI or of a compatible server.")
     openai_base_url: WebAddress | None = Field(
         None, description="Base address of a server that is compatible with OpenAI's."
@@ -169,6 +205,21 @@ class Settings(BaseModel):
     )
     aws_secret_access_key: Secret | None = Field(None, description="The secret of that key.")
     aws_region: str | None = Field(None, description="Region of the bucket, and of Amazon Polly.")
+
+    segment_space: str | None = Field(
+        None, description="Segment's Unify space whose profiles assistants with customer_ai read."
+    )
+    segment_profile_token: Secret | None = Field(None, description="Access token of its Profile API.")
+    segment_write_key: Secret | None = Field(
+        None, description="Write key of the source to which is written what was learned of customers."
+    )
+    segment_profiles_url: WebAddress = Field(
+        "https://profiles.segment.com", description="Its Profile API; in the EU https://profiles.euw1.segment.com."
+    )
+    segment_tracking_url: WebAddress = Field(
+        "https://api.segment.io", description="Its Tracking API; in the EU https://events.eu1.segmentapis.com."
+    )
+    segment_accounts: Names = Field((), description="Accounts whose customers these are. Unset: every account.")
 
     vault_addr: WebAddress | None = Field(
         None,
@@ -235,7 +286,7 @@ class Settings(BaseModel):
     @property
     def provider_options(self) -> dict[str, str | Secret | None]:
         """What vendors are given, by the customary names of environment variables."""
-        return {_env_name(name): getattr(self, name) for name in _OF_VENDORS}
+        return {name.upper(): getattr(self, name) for name in _OF_VENDORS}
 
     def sealing_key(self) -> Secret:
         """The key that seals stored credentials; with our own database it is made at first and kept with the data.
@@ -263,7 +314,7 @@ _CUSTOMARY = frozenset(
     if name.startswith((*_VENDORS, "aws_"))
     or name in {"twilio_account_sid", "twilio_auth_token", "vault_addr", "vault_token"}
 )
-_OF_VENDORS = tuple(name for name in Settings.model_fields if name.startswith((*_VENDORS, "aws_")))
+_OF_VENDORS = tuple(name for name in Settings.model_fields if name.startswith((*_VENDORS, "aws_", "reranker_")))
 _SECRETS = frozenset(
     name for name, field in Settings.model_fields.items() if Secret in getattr(field.annotation, "__args__", ())
 )
@@ -278,6 +329,7 @@ _SECTIONS = {
     "tools_per_assistant": "Tools",
     "allowed_hosts": "Outside addresses",
     "media_bucket": "Media",
+    "segment_space": "Customer profiles",
     "vault_addr": "Vault",
     "log_level": "Log",
 }

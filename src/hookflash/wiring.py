@@ -10,28 +10,40 @@ from functools import partial
 import anyio.to_thread
 
 from hookflash.assistant.ahead import Ahead, Search
-from hookflash.assistant.answer import Means, answerer
+from hookflash.assistant.answer import answerer
 from hookflash.assistant.builtin import Builtin
+from hookflash.assistant.builtin import own as own_tools
 from hookflash.assistant.followup import resolve as follow_up
+from hookflash.assistant.guard import Guard
 from hookflash.assistant.library import Library
+from hookflash.assistant.means import Means
+from hookflash.assistant.memory import Remembers
+from hookflash.assistant.memory_jobs import Rememberer
 from hookflash.assistant.model import Image
+from hookflash.assistant.profile_source import Profiles
+from hookflash.assistant.prove import proving
 from hookflash.assistant.realtime import lookup
+from hookflash.assistant.recall_store import StoredMemory
 from hookflash.assistant.tool import Limits as ToolLimits
 from hookflash.assistant.tool import Toolbox
 from hookflash.assistant.tool_routes import Workbench
 from hookflash.assistant.toolbox_store import StoredToolbox
+from hookflash.assistant.verification import Proof
 from hookflash.base.breaker import Breakers
 from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import HookflashError, Misconfigured
-from hookflash.base.secret import Sealer
+from hookflash.base.secret import Sealer, Secret
 from hookflash.channels.accept import Acceptor
 from hookflash.channels.backfill import Backfill
+from hookflash.channels.codes import CodePost, OwnCodes, VerifyCodes
 from hookflash.channels.deliver import Deliverer
+from hookflash.channels.errands_jobs import Errands
 from hookflash.channels.inline import Inline
 from hookflash.channels.integration import Credentials
 from hookflash.channels.jobs import Desk
 from hookflash.channels.media import IMAGES, Blobs, MediaKeeper, Transcriber
 from hookflash.channels.outbound import Outbound
+from hookflash.channels.proof_jobs import CodeTexts, ProofDesk
 from hookflash.channels.realtime_routes import Dialogues
 from hookflash.channels.redial_jobs import Redial
 from hookflash.channels.routes import Webhooks
@@ -40,12 +52,17 @@ from hookflash.channels.stream_routes import Sound, Studio
 from hookflash.channels.text import TwilioPost
 from hookflash.channels.think import Thinker
 from hookflash.channels.voice_jobs import Switchboard
+from hookflash.compat.answer_jobs import Counter, Poster, Waiting
+from hookflash.compat.message_routes import Counterpart, webhook_secret
 from hookflash.compliance.permit import by_day_only
 from hookflash.conversation.lane import LaneRunner, Unanswered
 from hookflash.conversation.turn import Answerer, Turn
 from hookflash.db.embedded import EmbeddedPostgres
 from hookflash.db.migrate import migrate, require_current
 from hookflash.db.pool import Database
+from hookflash.insight.rating_store import Ratings
+from hookflash.knowledge.chunk_vectors import ChunkVectors
+from hookflash.knowledge.copy_jobs import Copier
 from hookflash.knowledge.crawl import Fetcher
 from hookflash.knowledge.crawl_jobs import Crawler
 from hookflash.knowledge.curated import CuratedMatch
@@ -56,6 +73,8 @@ from hookflash.knowledge.external_store import Elsewhere
 from hookflash.knowledge.jobs import Indexer
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.library_store import KnowledgeBase
+from hookflash.knowledge.rerank import Reranking
+from hookflash.providers import smart_turn
 from hookflash.providers.files import FileBlobs
 from hookflash.providers.guarded import guarded_client
 from hookflash.providers.http_tool import HttpTools
@@ -65,13 +84,15 @@ from hookflash.providers.openai_speech import OpenAITranscriber
 from hookflash.providers.python_tool import PythonTools, installed_tools
 from hookflash.providers.registry import Providers, Timeouts
 from hookflash.providers.s3 import BucketBlobs
+from hookflash.providers.segment import SegmentProfiles
 from hookflash.providers.silero import Silero, package_model
+from hookflash.providers.smart_turn import SmartTurn
+from hookflash.providers.studio import VendorStudio
+from hookflash.providers.vectors import VectorsConfig, open_vectors
 from hookflash.providers.web_fetch import WebFetcher
+from hookflash.providers.webhook_post import WebhookPost
 from hookflash.settings import Settings
-from hookflash.speech.failover import SteadyStt, SteadyTts
 from hookflash.speech.gate import Gate
-from hookflash.speech.stt import Stt
-from hookflash.speech.tts import Tts
 from hookflash.speech.vad import GatedScorer
 from hookflash.twilio.client import TwilioClient
 
@@ -97,13 +118,21 @@ class Core:
     blobs: Blobs
     knowledge: KnowledgeBase
     elsewhere: Elsewhere
+    outside: ChunkVectors | None
     curated: CuratedAnswers
     fetcher: Fetcher
     workbench: Workbench
     answer: Answerer
     lookup: Answerer
+    toolbox: Toolbox
+    memory: StoredMemory
+    proof: Proof
+    ratings: Ratings
+    errands: Errands
+    guard: Guard
     ahead: Ahead
     studio: Studio
+    webhook_post: WebhookPost
     point: Point = field(default=_nowhere)
 
     def backfill(self) -> Backfill:
@@ -111,13 +140,28 @@ class Core:
 
     def indexer(self) -> Indexer:
         limits = Limits(file_bytes=self.settings.max_upload_bytes)
-        return Indexer(self.db, self.clock, self.providers.embedder, limits, self.owner_url)
+        copied = self.outside is not None
+        return Indexer(self.db, self.clock, self.providers.embedder, limits, self.owner_url, copied)
+
+    def copier(self) -> Copier:
+        return Copier(self.db, self.outside)
 
     def crawler(self) -> Crawler:
         return Crawler(self.db, self.clock, self.fetcher, self.settings.web_delay_seconds)
 
     def question_embedder(self) -> QuestionEmbedder:
         return QuestionEmbedder(self.db, self.providers.embedder, self.settings.embedder)
+
+    def rememberer(self) -> Rememberer:
+        return Rememberer(
+            self.db,
+            self.clock,
+            self.providers.model,
+            Breakers(self.clock),
+            self.providers.embedder,
+            self.settings.embedder,
+            self.memory.profiles,
+        )
 
     def webhooks(self) -> Webhooks:
         return Webhooks(
@@ -131,19 +175,32 @@ class Core:
         )
 
     def sound(self) -> Sound:
-        return Sound(make_scorer, self.studio, self.clock)
+        return Sound(make_scorer, self.studio, self.clock, lambda: SmartTurn(smart_turn.package_model()))
 
     def dialogues(self) -> Dialogues:
-        return Dialogues(self.providers.sts, self.settings.realtime, self.lookup, self.clock)
+        verified, memory = self.proof.verified, self.memory.opening
+        return Dialogues(
+            self.providers.sts, self.settings.realtime, self.lookup, self.toolbox, verified, memory, self.clock
+        )
 
     def switchboard(self) -> Switchboard:
-        return Switchboard(self.db, self.clock, self.answer, look_ahead=self.ahead.look)
+        return Switchboard(self.db, self.clock, self.answer, self.guard.gates, look_ahead=self.ahead.look)
 
     def outbound(self) -> Outbound:
         return Outbound(self.twilio, self.clock, self.switchboard(), by_day_only, self.settings.public_url)
 
     def redial(self) -> Redial:
         return Redial(self.db, self.clock, self.integrations, self.outbound())
+
+    def poster(self) -> Poster:
+        return Poster(self.db, self.clock, self.webhook_post, self._webhook_secret)
+
+    def counterpart(self) -> Counterpart:
+        waiting = Waiting(self.db, self.clock)
+        return Counterpart(self.integrations, waiting, self._webhook_secret, self.settings.compat_messages_per_day)
+
+    def _webhook_secret(self, account_id: str) -> Secret:
+        return webhook_secret(self.workbench.signing, account_id)
 
     def _desk(self) -> Desk:
         return desk(self, lambda: 0)
@@ -199,62 +256,55 @@ async def open_core(
         opening = partial(open_index, index_config(allowed, settings.data_dir / "indexes"))
         elsewhere = Elsewhere(db, sealer, opening, providers.embedder)
         stack.push_async_callback(elsewhere.aclose)
-        knowledge = KnowledgeBase(db, clock, providers.embedder, elsewhere)
-        library = Library(knowledge, providers.embedder, settings.embedder)
+        outside = await make_outside(settings)
+        if outside is not None:
+            stack.push_async_callback(outside.aclose)
+        reranking = make_reranking(settings, providers)
+        knowledge = KnowledgeBase(db, clock, providers.embedder, elsewhere, outside=outside, reranking=reranking)
+        integrations = Integrations(sealer, fallback)
+        proof = make_proof(settings, db, clock, integrations, twilio)
+        library = Library(knowledge, providers.embedder, settings.embedder, proof.verified)
         ahead = Ahead(library.search, follow_up, library.embedding_cost, clock)
         signing, mcp = tool_signing_key(settings).encode(), McpTools(web, clock)
         runs = {"http": HttpTools(web, clock, signing).call, "mcp": mcp.call, "python": PythonTools(clock).call}
-        builtins: dict[str, Builtin] = {}
+        ratings = Ratings(db, clock)
+        errands = Errands(db, clock, integrations, by_day_only)
+        builtins: dict[str, Builtin] = {tool.name: tool for tool in (ratings.builtin(),)}
+        builtins |= own_tools() | errands.builtins()
         toolbox = StoredToolbox(db, clock, sealer, runs, builtins)
         curated = CuratedAnswers(db, clock, providers.embedder, settings.embedder)
+        profiles = make_profiles(settings, clock, stack)
+        memory = StoredMemory(db, clock, providers.embedder, settings.embedder, profiles)
         yield Core(
             settings=settings,
             clock=clock,
             url=url,
             owner_url=url,
             db=db,
-            integrations=Integrations(sealer, fallback),
+            integrations=integrations,
             twilio=twilio,
             providers=providers,
             blobs=blobs,
             knowledge=knowledge,
             elsewhere=elsewhere,
+            outside=outside,
             curated=curated,
             fetcher=WebFetcher(web, settings.web_page_bytes),
             workbench=Workbench(sealer, tool_limits(settings), runs, signing, mcp.offered, installed_tools, builtins),
-            answer=answer or make_answerer(library, ahead.search, providers, blobs, clock, toolbox, curated),
+            answer=answer
+            or make_answerer(library, ahead.search, providers, blobs, clock, toolbox, curated, memory.recall, proof),
             lookup=lookup(library.search, library.embedding_cost, clock),
+            toolbox=toolbox,
+            memory=memory,
+            proof=proof,
+            ratings=ratings,
+            errands=errands,
+            guard=Guard(providers.moderator, lambda texts: providers.embedder(settings.embedder).embed(texts), detect),
             ahead=ahead,
-            studio=studio or VendorStudio(providers, settings, Breakers(clock)),
+            studio=studio or VendorStudio(providers, settings.stt_names, settings.tts_names, Breakers(clock)),
+            webhook_post=WebhookPost(web),
             point=point,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class VendorStudio:
-    """Ears and voices of the installed vendors; where an assistant names none, those of the settings."""
-
-    providers: Providers
-    settings: Settings
-    breakers: Breakers
-
-    def ears(self, names: tuple[str, ...]) -> Stt:
-        names = names or self.settings.stt_names
-        if not names:
-            raise Misconfigured(
-                "No transcriber is configured, so calls by Media Streams cannot be heard.",
-                hint="set DEEPGRAM_API_KEY or OPENAI_API_KEY, or HOOKFLASH_STT=pocketsphinx for development",
-            )
-        return SteadyStt([self.providers.stt(name) for name in names], self.breakers)
-
-    def mouth(self, names: tuple[str, ...]) -> Tts:
-        names = names or self.settings.tts_names
-        if not names:
-            raise Misconfigured(
-                "No voice is configured, so calls by Media Streams cannot be answered.",
-                hint="set ELEVENLABS_API_KEY, CARTESIA_API_KEY or OPENAI_API_KEY, or HOOKFLASH_TTS=espeak for development",
-            )
-        return SteadyTts([self.providers.tts(name) for name in names], self.breakers)
 
 
 def make_scorer() -> GatedScorer:
@@ -273,6 +323,37 @@ def make_blobs(settings: Settings) -> Blobs:
         access_key_id=settings.aws_access_key_id,
         secret_access_key=settings.aws_secret_access_key,
     )
+
+
+def make_profiles(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Profiles | None:
+    """Customers' profiles that lie elsewhere, if any do; closed with the stack."""
+    if settings.segment_space is None and settings.segment_write_key is None:
+        return None
+    segment = SegmentProfiles(
+        space=settings.segment_space,
+        profile_token=settings.segment_profile_token,
+        write_key=settings.segment_write_key,
+        profiles_url=settings.segment_profiles_url,
+        tracking_url=settings.segment_tracking_url,
+    )
+    stack.push_async_callback(segment.aclose)
+    return Profiles(segment, clock, Breakers(clock), frozenset(settings.segment_accounts))
+
+
+async def make_outside(settings: Settings) -> ChunkVectors | None:
+    """Where the vectors of big sources are copied to, if anywhere. Raises Misconfigured."""
+    if settings.vector_index_url is None:
+        return None
+    config = VectorsConfig(settings.vector_index_url, settings.vector_index_token, settings.vector_index_region)
+    # It loads the vendor's package, which takes seconds.
+    return await anyio.to_thread.run_sync(open_vectors, config)
+
+
+def make_reranking(settings: Settings, providers: Providers) -> Reranking | None:
+    """What orders the passages that are found, if anything does. Raises Misconfigured."""
+    if settings.reranker is None:
+        return None
+    return Reranking(providers.reranker(settings.reranker), settings.rerank_seconds)
 
 
 def tool_signing_key(settings: Settings) -> str:
@@ -299,6 +380,8 @@ def make_answerer(
     clock: Clock,
     toolbox: Toolbox,
     curated: CuratedAnswers,
+    memory: Remembers,
+    proof: Proof,
 ) -> Answerer:
     """The assistant over this knowledge and these vendors."""
 
@@ -313,9 +396,11 @@ def make_answerer(
         return tuple(found)
 
     async def curated_answer(turn: Turn, question: str, language: str) -> CuratedMatch | None:
+        if not await library.curated(turn):
+            return None
         return await curated.find(turn.account_id, question, assistant_id=turn.session.assistant_id, language=language)
 
-    return answerer(
+    thinking = answerer(
         Means(
             search=search,
             models=providers.model,
@@ -330,8 +415,31 @@ def make_answerer(
             embedding=library.embedding_cost,
             toolbox=toolbox,
             curated=curated_answer,
+            memory=memory,
+            look_up=library.look_up,
+            proof=proof,
+            hidden=library.hidden,
+            moderators=providers.moderator,
+            finders=providers.finder,
         )
     )
+    return proving(thinking, proof)
+
+
+def make_proof(
+    settings: Settings, db: Database, clock: Clock, integrations: Integrations, twilio: TwilioClient
+) -> ProofDesk:
+    """Who has proven to hold their phone: by Twilio Verify where a service is set, else by texts of ours."""
+    key = code_key(settings)
+    texts = CodeTexts(db, clock, integrations)
+    service = settings.twilio_verify_service_sid
+    codes = VerifyCodes(twilio, service, texts.keep) if service else OwnCodes(key, texts.write)
+    return ProofDesk(db, clock, integrations, codes, key)
+
+
+def code_key(settings: Settings) -> bytes:
+    """What codes follow from, and by what those that were given are known again."""
+    return hmac.new(settings.sealing_key().get_secret_value().encode(), b"codes that verify", hashlib.sha256).digest()
 
 
 def make_transcriber(settings: Settings) -> Transcriber | None:
@@ -356,9 +464,12 @@ def lane_runner(core: Core, at: Desk) -> LaneRunner:
             hint="set it to the https address at which Twilio reaches this server",
         )
     media = MediaKeeper(core.twilio, core.blobs, at, make_transcriber(core.settings))
-    thinker = Thinker(at, core.clock, core.answer, media.fetch, point=core.point)
-    deliverer = Deliverer(at, TwilioPost(core.twilio, core.clock), core.clock, core.settings.public_url, core.point)
-    return LaneRunner(at, thinker.think, deliverer.deliver, core.clock, burst)
+    gates = (("rating", core.ratings.gate), *core.guard.gates)
+    thinker = Thinker(at, core.clock, core.answer, media.fetch, gates, point=core.point)
+    post = CodePost(TwilioPost(core.twilio, core.clock), code_key(core.settings))
+    deliverer = Deliverer(at, post, core.clock, core.settings.public_url, core.point)
+    counter = Counter(core.db, core.clock, deliverer.deliver)
+    return LaneRunner(at, thinker.think, counter.deliver, core.clock, burst)
 
 
 def burst(unanswered: Unanswered) -> float:

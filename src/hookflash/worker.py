@@ -5,6 +5,7 @@ import structlog
 
 from hookflash.base.tasks import bare_error
 from hookflash.channels.jobs import Gap, backfill_all, keep_backfilling, keep_sealing
+from hookflash.channels.media_jobs import MediaEraser
 from hookflash.conversation.lane import LaneRunner, LaneWorker
 from hookflash.db.jobs import Task, work
 from hookflash.db.listen import Listener, Notified, Reconnected
@@ -97,8 +98,14 @@ class WorkerRole:
 
         return [
             *core.indexer().tasks(),
+            *core.copier().tasks(),
             *core.crawler().tasks(),
             *core.question_embedder().tasks(),
             *core.redial().tasks(),
+            *core.poster().tasks(),
+            *core.ratings.tasks(),
+            *core.errands.tasks(),
+            *core.rememberer().tasks(),
+            *MediaEraser(core.blobs).tasks(),
             Task("channels.backfill", backfill_now),
         ]

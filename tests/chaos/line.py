@@ -138,7 +138,7 @@ async def chaos_line(
                 SMS,
                 sms_url=f"{hooks[SMS]}/messages{RETRIES}",
                 sms_fallback_url=f"{hooks[SMS]}/fallback{RETRIES}",
-                voice_url=f"{hooks[SMS]}/voice",
+                voice_url=f"{hooks[SMS]}/voice{RETRIES}",
                 voice_fallback_url=f"{hooks[SMS]}/voice/fallback",
                 status_callback=f"{hooks[SMS]}/voice/status",
             )

@@ -67,6 +67,14 @@ async def test_what_was_never_put_is_not_found(place: Place) -> None:
         await place.blobs.get("acc_2/med_1")
 
 
+async def test_what_was_deleted_is_not_found_and_can_be_deleted_again(place: Place) -> None:
+    await place.blobs.put(KEY, PICTURE, "image/png")
+    await place.blobs.delete(KEY)
+    await place.blobs.delete(KEY)
+    with pytest.raises(NotFound):
+        await place.blobs.get(KEY)
+
+
 async def test_a_place_that_is_away_is_unavailable(place: Place) -> None:
     place.go_away()
     with pytest.raises(Unavailable):

@@ -11,22 +11,28 @@ import httpx2
 from fastapi import FastAPI
 
 from hookflash.asgi import create_app
-from hookflash.assistant import tool_store
+from hookflash.assistant import memory_store, tool_store, verification_store
 from hookflash.assistant.tool import RemoteTool, ToolAnswer
+from hookflash.assistant.verification import Verification
 from hookflash.base.ids import new_id
 from hookflash.base.phone import Address
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import Integration
 from hookflash.channels.outbound import Outbound
-from hookflash.conversation import outbox_store
+from hookflash.compat.kept_store import keep
+from hookflash.conversation import outbox_store, schedule_store
 from hookflash.conversation.attempt_store import add_attempt
 from hookflash.conversation.call import CallArrival
+from hookflash.conversation.identity import Identity
+from hookflash.conversation.identity_store import attach_identity, ensure_contact
 from hookflash.conversation.intake import Arrival
 from hookflash.conversation.journal_store import seal_journal
 from hookflash.conversation.lane import Outgoing
+from hookflash.conversation.schedule_store import Scheduled
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.transfer_store import begin_transfer
 from hookflash.conversation.turn import Ending, Say, Source, Turn, Usage
+from hookflash.knowledge.copy_store import mark
 from hookflash.knowledge.crawl import Lost
 from hookflash.knowledge.store import get_source
 from hookflash.knowledge.web_store import page_lost
@@ -166,6 +172,7 @@ async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
     indexed = await core.indexer().index(caller.account_id, document["id"])
     assert indexed is not None
     assert indexed.status == "COMPLETED", indexed.error
+    await mark(core.db, caller.account_id, source["id"], "elsewhere")
     tool = await caller.call(
         "POST",
         "/v1/tools",
@@ -234,15 +241,71 @@ async def fill(caller: Caller, word: str, number: str, sender: str) -> Filled:
     }
     await caller.call("PATCH", f"/v1/contacts/{contact['id']}", {"name": word, "traits": {"mark": word}})
     await caller.call("PUT", f"/v1/contacts/{contact['id']}/opt-outs/{sender}")
+    await remember(filled, contact["id"], session["id"])
+    await learn(filled)
     await use_tool(core, caller.account_id, tool["id"], sent["turn_id"])
+    await wait_for(core, caller.account_id, ids)
     ids["call_id"] = await ring(caller, integration["id"], number)
     async with core.db.tenant(caller.account_id) as conn:
         now = core.clock.now()
         await add_attempt(conn, caller.account_id, ids["call_id"], 1, "over", now, now)
         await begin_transfer(conn, caller.account_id, ids["call_id"], contact["id"], f"sip:{word}@example.com", now)
+    await name_for_others(core, filled)
     async with core.db.tenant(caller.account_id) as conn:
         await seal_journal(conn, caller.account_id, core.clock.now())
     return filled
+
+
+async def name_for_others(core: Core, filled: Filled) -> None:
+    """What the account's things are to programs that speak Twilio's AI Assistants API."""
+    account_id, ids, word = filled.caller.account_id, filled.ids, filled.word
+    async with core.db.tenant(account_id) as conn:
+        await keep(conn, account_id, ids["assistant_id"], {"mark": word})
+        await conn.execute(
+            "insert into compat_sessions (account_id, name, session_id, contact_id, identity) values (%s, %s, %s, %s, %s)",
+            (account_id, f"{word} session", ids["session_id"], ids["contact_id"], f"phone:{ids['address']}"),
+        )
+        await conn.execute(
+            "insert into compat_webhooks (message_id, account_id, contact_id, url) values (%s, %s, %s, %s)",
+            (ids["said_id"], account_id, ids["contact_id"], f"https://{word}.example/answers"),
+        )
+
+
+async def learn(filled: Filled) -> None:
+    """Somebody said how it was, an answer was corrected, and an experiment runs."""
+    caller, ids, word = filled.caller, filled.ids, filled.word
+    thought = {
+        "session_id": ids["session_id"],
+        "message_id": ids["message_id"],
+        "score": 0.5,
+        "text": f"{word} was fine",
+    }
+    ids["feedback_id"] = (await caller.call("POST", "/v1/feedback", thought, status=201))["id"]
+    right = {"correct": f"The {word} opens at ten."}
+    corrected = await caller.call("POST", f"/v1/turns/{ids['turn_id']}/correction", right, status=201)
+    ids["correction_id"] = corrected["id"]
+    variants = [
+        {"name": "control", "share": 50},
+        {"name": "other", "share": 50, "changes": {"role": f"You are {word}."}},
+    ]
+    begun = {"assistant_id": ids["spare_assistant_id"], "name": f"{word} test", "variants": variants}
+    ids["experiment_id"] = (await caller.call("POST", "/v1/experiments", begun, status=201))["id"]
+
+
+async def remember(filled: Filled, contact_id: str, session_id: str) -> None:
+    """Something is remembered of the contact; there are two more, of whom one will be merged and the other erased."""
+    account_id, core, word = filled.caller.account_id, filled.caller.api.core, filled.word
+    now = core.clock.now()
+    async with core.db.tenant(account_id) as conn:
+        await attach_identity(conn, account_id, contact_id, Identity.parse(f"user_id:{word}"), "test", now)
+        made = await memory_store.add_observation(
+            conn, account_id, contact_id, f"Bought a {word}.", now, session_id=session_id
+        )
+        filled.ids["observation_id"] = made.id
+        await memory_store.learn_traits(conn, account_id, contact_id, "conversation", {"pet": word}, now)
+        for name in ("merged", "spare"):
+            who = Identity.parse(f"email:{name}@{word}.example")
+            filled.ids[f"{name}_contact_id"] = await ensure_contact(conn, account_id, who, "test", now)
 
 
 async def use_tool(core: Core, account_id: str, tool_id: str, turn_id: str) -> None:
@@ -260,6 +323,27 @@ async def use_tool(core: Core, account_id: str, tool_id: str, turn_id: str) -> N
             core.clock.now(),
             arguments={"order_id": f"{account_id} A1"},
         )
+
+
+async def wait_for(core: Core, account_id: str, ids: dict[str, str]) -> None:
+    """A code that is awaited, and a message that is to leave later."""
+    now = core.clock.now()
+    code = Verification(
+        new_id("veri"), ids["contact_id"], ids["session_id"], ids["address"], "sms", f"{account_id} asks", now, now, now
+    )
+    later = Scheduled(
+        new_id("msg"),
+        ids["contact_id"],
+        ids["integration_id"],
+        ids["address"],
+        ids["sender"],
+        ids["sender"],
+        f"{account_id} reminds",
+        now + timedelta(days=30),
+    )
+    async with core.db.tenant(account_id) as conn:
+        await verification_store.add(conn, account_id, code)
+        await schedule_store.add(conn, account_id, new_id("key"), later, now)
 
 
 async def lose_page(core: Core, account_id: str, source_id: str, url: str) -> None:

@@ -98,7 +98,12 @@ async def test_a_key_opens_only_what_its_scopes_say(api: Api, caller: Caller) ->
 
 
 async def opens_only(resource: str, api: Api, caller: Caller) -> None:
-    paths = {"knowledge": ("/v1/sources", "/v1/documents", "/v1/search"), "messages": ("/v1/messages", "/v1/turns")}
+    paths = {
+        "knowledge": ("/v1/sources", "/v1/documents", "/v1/search"),
+        "messages": ("/v1/messages", "/v1/turns", "/v1/corrections"),
+        "sessions": ("/v1/sessions", "/v1/feedback"),
+        "assistants": ("/v1/assistants", "/v1/experiments"),
+    }
     mine = paths.get(resource, (f"/v1/{resource}",))
     others = [f"{other}:write" for other in RESOURCES if other != resource]
     reader = await api.key(caller.account_id, f"{resource}:read")
@@ -132,22 +137,54 @@ async def test_without_a_key_nothing_opens(api: Api, caller: Caller) -> None:
 # Assistants
 
 
-async def test_a_change_of_an_assistant_is_a_revision(caller: Caller) -> None:
+async def test_a_change_of_an_assistant_waits_in_the_working_copy_until_it_is_published(caller: Caller) -> None:
     made = await caller.call("POST", "/v1/assistants", {"name": "Help", "company": "Acme"}, status=201)
+    path = f"/v1/assistants/{made['id']}"
     assert made["models"] == ["extractive"], "those of the server"
-    changed = await caller.call("PATCH", f"/v1/assistants/{made['id']}", {"citations": True})
-    assert (changed["revision"], changed["company"], changed["citations"]) == (2, "Acme", True)
-    assert await caller.call("GET", f"/v1/assistants/{made['id']}") == changed
-    items = (await caller.call("GET", f"/v1/assistants/{made['id']}/revisions"))["items"]
-    assert [(r["revision"], r["config"]["citations"]) for r in items] == [(1, False), (2, True)]
+    assert (made["revision"], made["unpublished"]) == (1, [])
+    await caller.call("POST", f"{path}/publish", status=409)
+    changed = await caller.call("PATCH", path, {"citations": True})
+    assert (changed["revision"], changed["company"], changed["citations"]) == (1, "Acme", True)
+    assert changed["unpublished"] == ["citations"]
+    assert await caller.call("GET", path) == changed
+    diff = await caller.call("GET", f"{path}/revisions/1/diff/draft")
+    assert diff["differences"] == [{"field": "citations", "before": False, "after": True}]
+    published = await caller.call("POST", f"{path}/publish", {"note": "They ask where it says so."})
+    assert (published["revision"], published["unpublished"]) == (2, [])
+    items = (await caller.call("GET", f"{path}/revisions"))["items"]
+    assert [(r["revision"], r["kind"], r["config"]["citations"]) for r in items] == [
+        (1, "published", False),
+        (2, "published", True),
+    ]
+    assert items[1]["note"] == "They ask where it says so."
+    assert items[1]["made_by"].startswith("key_")
+    assert await caller.call("GET", f"{path}/revisions/2") == items[1]
     (entry,) = await entries(caller, "assistant.updated")
     assert entry["body"]["changes"] == {"citations": True}
     assert entry["body"]["by"].startswith("key_")
+    (entry,) = await entries(caller, "assistant.published")
+    assert entry["body"]["revision"] == 2
+    # Back, while other work goes on in the working copy: it stays there.
+    await caller.call("PATCH", path, {"role": "You are Acme."})
+    back = await caller.call("POST", f"{path}/revisions/1/restore")
+    assert (back["revision"], back["citations"], back["unpublished"]) == (3, True, ["role", "citations"])
+    assert (await caller.call("GET", f"{path}/revisions/3"))["config"] == items[0]["config"]
+    assert (await caller.call("GET", f"{path}/revisions/2/diff/3"))["differences"] == [
+        {"field": "citations", "before": True, "after": False}
+    ]
+    at_once = await caller.call("PATCH", path, {"citations": False}, params={"publish": "true"})
+    assert (at_once["revision"], at_once["unpublished"], at_once["role"]) == (4, [], "You are Acme.")
+    for missing in ("revisions/9", "revisions/1/diff/9", "revisions/9/diff/draft"):
+        await caller.call("GET", f"{path}/{missing}", status=404)
+    await caller.call("GET", f"{path}/revisions/1/diff/published", status=422)
+    await caller.call("POST", f"{path}/revisions/9/restore", status=404)
     await caller.call("POST", "/v1/assistants", {"name": "Help"}, status=409)
-    await caller.call("PATCH", f"/v1/assistants/{made['id']}", {"temperature": 9}, status=422)
-    await caller.call("PATCH", f"/v1/assistants/{made['id']}", {"sources": ["src_none"]}, status=422)
-    await caller.call("DELETE", f"/v1/assistants/{made['id']}", status=204)
-    await caller.call("GET", f"/v1/assistants/{made['id']}", status=404)
+    other = await caller.call("POST", "/v1/assistants", {"name": "Other"}, status=201)
+    await caller.call("PATCH", f"/v1/assistants/{other['id']}", {"name": "Help"}, status=409)
+    await caller.call("PATCH", path, {"temperature": 9}, status=422)
+    await caller.call("PATCH", path, {"sources": ["src_none"]}, status=422)
+    await caller.call("DELETE", path, status=204)
+    await caller.call("GET", path, status=404)
 
 
 async def test_changes_made_at_once_are_all_kept(filled: Filled) -> None:
@@ -166,7 +203,7 @@ async def test_changes_made_at_once_are_all_kept(filled: Filled) -> None:
             tasks.start_soon(change, integration, {"settings": {name: 77}})
     kept = await caller.call("GET", assistant)
     assert [kept[name] for name in ("company", "role", "required", "personality")] == ["changed"] * 4
-    assert kept["revision"] == 5
+    assert kept["unpublished"] == ["company", "role", "personality", "required"]
     shown = (await caller.call("GET", integration))["settings"]
     assert [shown[name] for name in ("burst_ms", "acknowledge_after_ms", "inline_budget_ms")] == [77] * 3
     traits = (await caller.call("GET", contact))["traits"]
@@ -432,12 +469,20 @@ async def test_a_claimed_ticket_silences_the_assistant_until_it_is_closed(filled
 
 async def test_the_journal_tells_and_verifies(filled: Filled, database_url: str) -> None:
     caller, ids = filled.caller, filled.ids
-    (turn,) = (await caller.call("GET", "/v1/journal", params={"subject": ids["turn_id"]}))["items"]
+    (turn,) = (await caller.call("GET", "/v1/journal", params={"subject": ids["turn_id"], "kind": "turn"}))["items"]
     assert (turn["kind"], turn["contact_id"], turn["body"]["model"]) == ("turn", ids["contact_id"], "scripted")
     of_contact = (await caller.call("GET", "/v1/journal", params={"contact_id": ids["contact_id"]}))["items"]
-    assert {"received", "call", "transfer", "turn", "parked", "contact.updated", "contact.opted_out"} == {
-        e["kind"] for e in of_contact
+    told = {
+        "received",
+        "call",
+        "transfer",
+        "turn",
+        "parked",
+        "contact.updated",
+        "contact.opted_out",
+        "contact.identified",
     }
+    assert told <= {e["kind"] for e in of_contact}
     sound = await caller.call("GET", "/v1/journal/verify")
     assert (sound["sound"], sound["broken"], sound["unsealed"]) == (True, None, 0)
     assert sound["entries"] > 10

@@ -209,6 +209,9 @@ async def test_where_calls_go_is_found_and_mended(database_url: str, fresh_direc
         assert found.state is State.WARN
         assert "https://pbx.example/calls" in found.found, "somebody else's is left alone"
         await account.update_number(number.sid, voice_url=f"{line.base}/voice")
+        impatient = (await at_twilio(line))["calls of line"]
+        assert impatient.state is State.WARN
+        assert "without rc=5" in impatient.found
         assert (await at_twilio(line))["call status callback of line"].state is State.WARN
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from hookflash.assistant import store as assistants
 from hookflash.cli.evaluate import replayed
 from tests.doors.test_cli import cli, logs_as_they_were, on, shop
 from tests.doors.textline import OURS, text_line
@@ -44,11 +45,11 @@ def test_a_set_is_asked_and_a_regression_ends_with_1(shop: Cli, fresh_directory:
     assert "Next:" in first.stdout
     draft = tmp_path / "timid.json"
     draft.write_text('{"confidence_threshold": 1.0, "clarify": false}')
-    timid = shop("eval", "run", cases, "--draft", draft)
+    timid = shop("eval", "run", cases, "--changes", draft)
     assert timid.exit_code == 1
     assert "broke" in timid.stdout
     assert "2 broke, 0 mended" in timid.stdout
-    known = shop("eval", "run", cases, "--draft", draft, "--json")
+    known = shop("eval", "run", cases, "--changes", draft, "--json")
     assert known.exit_code == 0, "nothing broke since the last run"
     assert json.loads(known.stdout)["difference"]["broken"] == []
     again = shop("eval", "run", cases)
@@ -81,10 +82,10 @@ def test_a_set_that_cannot_be_read_is_a_sentence(
     assert says in result.stderr
 
 
-def test_a_draft_that_is_wrong_is_a_sentence(shop: Cli, tmp_path: Path) -> None:
+def test_changes_that_are_wrong_are_a_sentence(shop: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("- said: Hello\n")
     (tmp_path / "draft.json").write_text('{"temperature": 9}')
-    result = shop("eval", "run", tmp_path / "a.yaml", "--draft", tmp_path / "draft.json")
+    result = shop("eval", "run", tmp_path / "a.yaml", "--changes", tmp_path / "draft.json")
     assert result.exit_code == 1
     assert "draft.json" in result.stderr
 
@@ -98,12 +99,15 @@ async def test_real_conversations_meet_a_draft(database_url: str, fresh_director
         line.phone("+15550111222").text(OURS, "and for shoes?")
         await line.at_rest()
         settings = line.core.settings
-        same = await replayed(settings, 24.0, 200, None, {}, line.account_id)
+        same = await replayed(settings, 24.0, 200, None, {}, False, line.account_id)
         assert [each.said for each in same] == ["How long do I have to return a jacket?", "Hello!", "and for shoes?"]
         assert not any(each.differs for each in same)
-        timid = await replayed(
-            settings, 24.0, 200, None, {"confidence_threshold": 1.0, "clarify": False}, line.account_id
-        )
+        async with line.core.db.tenant(line.account_id) as conn:
+            found = await assistants.get(conn, line.integration.assistant_id)
+            draft = found.config.model_copy(update={"confidence_threshold": 1.0, "clarify": False})
+            await assistants.edit(conn, found.id, draft, line.core.clock.now())
+        assert not any(e.differs for e in await replayed(settings, 24.0, 200, None, {}, False, line.account_id))
+        timid = await replayed(settings, 24.0, 200, None, {}, True, line.account_id)
         assert [each.said for each in timid if each.differs] == [
             "How long do I have to return a jacket?",
             "and for shoes?",

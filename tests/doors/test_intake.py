@@ -15,8 +15,9 @@ from hookflash.conversation.turn import Turn
 from hookflash.db.pool import Database
 from hookflash.handoff import store as tickets
 from hookflash.handoff.ticket import State
+from hookflash.safety.config import SafetyConfig
 from hookflash.testing.wait import until
-from tests.doors.textline import OURS, TextLine, text_line
+from tests.doors.textline import ACME, OURS, TextLine, text_line
 
 WHATSAPP = "+15550100300"
 
@@ -112,12 +113,13 @@ async def test_spend_of_a_number_adds_up_turn_by_turn_and_ends_it_for_the_day(
         await other.wait_reply()
         await line.at_rest()
         spent = await line.rows(
-            "select address, sum(micros)::int as micros from spend group by address order by address"
+            "select split_part(address, ':', 1) as address, sum(micros)::int as micros from spend group by 1 order by 1"
         )
         assert spent == [
             {"address": "", "micros": 24_900},
             {"address": "+12025550111", "micros": 16_600},
             {"address": "+12025550112", "micros": 8_300},
+            {"address": "assistant", "micros": 24_900},
         ]
         turns = await line.rows("select sum(cost_micros)::int as micros from turns")
         assert turns == [{"micros": 24_900}]
@@ -134,6 +136,31 @@ async def test_spend_of_the_account_ends_everybodys_day(database_url: str, fresh
         await line.emulator.idle()
         ((state, asked),) = await verdicts(line)
         assert (state, asked[-1][2]) == ("silenced", "over the spend limit of the account for today")
+
+
+@pytest.mark.parametrize(
+    ("budget", "why"),
+    [
+        ({"session_usd": 0.0166}, "over the spend limit of the session"),
+        ({"day_usd": 0.0166}, "over the spend limit of the assistant for today"),
+    ],
+)
+async def test_spend_of_a_session_and_of_an_assistant_ends_them(
+    database_url: str, fresh_directory: Path, budget: dict[str, float], why: str
+) -> None:
+    config = ACME.model_copy(update={"safety": SafetyConfig.model_validate({"spend": budget})})
+    async with text_line(database_url, fresh_directory, assistant_config=config) as line:
+        phone, other = line.phone("+12025550111"), line.phone("+12025550112")
+        for n in range(2):
+            phone.text(OURS, f"number {n}")
+            await phone.wait_reply()
+        phone.text(OURS, "one too many")
+        other.text(OURS, "another")
+        await line.at_rest()
+        silenced = await line.rows("select address, why from messages where state = 'silenced' order by address")
+        assert {row["why"] for row in silenced} == {why}
+        # A session's limit is nobody else's; the assistant's is everybody's.
+        assert len(silenced) == (1 if "session" in why else 2)
 
 
 async def test_two_machines_are_stopped(database_url: str, fresh_directory: Path) -> None:
@@ -397,3 +424,24 @@ async def test_when_the_database_is_away_twilio_is_asked_to_come_again(
             problem(await line.signed(path, FORM | {"MessageStatus": "sent"}), 503)
         async with Database.open(database_url) as again, again.tenant(line.account_id) as conn:
             assert await (await conn.execute("select 1 from messages")).fetchone() is None
+
+
+async def test_a_cards_number_is_thought_about_and_never_kept(database_url: str, fresh_directory: Path) -> None:
+    card, thought = "4111 1111 1111 1111", []
+
+    async def noted(turn: Turn) -> str:
+        thought.append(turn.words)
+        return "Noted."
+
+    async with text_line(database_url, fresh_directory, answer=noted) as line:
+        phone = line.phone()
+        phone.text(OURS, f"charge {card} please")
+        await phone.wait_reply()
+        await line.at_rest()
+        assert thought == [f"charge {card} please"]
+        for table in ("turns", "journal", "messages"):
+            rows = await line.rows(f"select to_jsonb(t)::text as kept from {table} t")
+            assert rows
+            assert not any(card in row["kept"] for row in rows)
+        (message,) = await line.rows("select body, raw ->> 'Body' as raw from messages where direction = 'in'")
+        assert message == {"body": "charge [card number] please", "raw": "charge [card number] please"}

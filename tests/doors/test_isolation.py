@@ -35,6 +35,10 @@ class Shape:
     spare: Mapping[str, str] | None = None
 
 
+# Parts of an address that are the same for everybody.
+ALIKE = {"revision": "1", "other": "draft"}
+
+
 def _joined(ids: Ids) -> dict[str, object]:
     return {"name": "another", "assistant_id": ids["assistant_id"], "sender": "+15550100999"}
 
@@ -61,8 +65,25 @@ ROUTES: dict[tuple[str, str], Shape] = {
         lambda ids: {"name": "another", "sources": [ids["source_id"]]}, names_in_body=True
     ),
     ("GET", "/v1/assistants/{assistant_id}"): Shape(),
-    ("PATCH", "/v1/assistants/{assistant_id}"): Shape(lambda ids: {"sources": [ids["source_id"]]}, names_in_body=True),
+    ("PATCH", "/v1/assistants/{assistant_id}"): Shape(
+        lambda ids: {"sources": [ids["source_id"]], "citations": True}, names_in_body=True
+    ),
+    ("POST", "/v1/assistants/{assistant_id}/publish"): Shape(lambda ids: {"note": "Why not?"}),
     ("GET", "/v1/assistants/{assistant_id}/revisions"): Shape(),
+    ("GET", "/v1/assistants/{assistant_id}/revisions/{revision}"): Shape(),
+    ("GET", "/v1/assistants/{assistant_id}/revisions/{revision}/diff/{other}"): Shape(),
+    ("POST", "/v1/assistants/{assistant_id}/revisions/{revision}/restore"): Shape(lambda ids: {"note": "Back."}),
+    ("GET", "/v1/experiments"): Shape(queries=lambda ids: [{"assistant_id": ids["spare_assistant_id"]}]),
+    ("POST", "/v1/experiments"): Shape(
+        lambda ids: {
+            "assistant_id": ids["assistant_id"],
+            "name": "another",
+            "variants": [{"name": "a", "share": 50}, {"name": "b", "share": 50, "changes": {"temperature": 1.0}}],
+        },
+        names_in_body=True,
+    ),
+    ("GET", "/v1/experiments/{experiment_id}"): Shape(),
+    ("POST", "/v1/experiments/{experiment_id}/conclude"): Shape(lambda ids: {"winner": "other"}),
     ("POST", "/v1/messages/{message_id}/resolve"): Shape(lambda ids: {"action": "discard"}),
     ("GET", "/v1/integrations"): Shape(queries=lambda ids: [{"meta[mark]": ids["word"]}]),
     ("POST", "/v1/integrations"): Shape(_joined, names_in_body=True),
@@ -97,6 +118,20 @@ ROUTES: dict[tuple[str, str], Shape] = {
     ("GET", "/v1/contacts"): Shape(queries=lambda ids: [{"address": ids["address"]}]),
     ("GET", "/v1/contacts/{contact_id}"): Shape(),
     ("PATCH", "/v1/contacts/{contact_id}"): Shape(lambda ids: {"name": "changed", "traits": {"plan": "gold"}}),
+    ("GET", "/v1/contacts/{contact_id}/profile"): Shape(),
+    ("PUT", "/v1/contacts/{contact_id}/profile"): Shape(lambda ids: {"traits": {"plan": "gold"}}),
+    ("PATCH", "/v1/contacts/{contact_id}/profile"): Shape(lambda ids: {"traits": {"plan": "silver"}}),
+    ("GET", "/v1/contacts/{contact_id}/observations"): Shape(),
+    ("POST", "/v1/contacts/{contact_id}/observations"): Shape(lambda ids: {"text": "Has a dog."}),
+    ("PATCH", "/v1/contacts/{contact_id}/observations/{observation_id}"): Shape(lambda ids: {"text": "Has a cat."}),
+    ("DELETE", "/v1/contacts/{contact_id}/observations/{observation_id}"): Shape(),
+    ("DELETE", "/v1/contacts/{contact_id}/profile"): Shape(),
+    ("GET", "/v1/contacts/{contact_id}/identities"): Shape(),
+    ("POST", "/v1/contacts/{contact_id}/identities"): Shape(lambda ids: {"identity": "email:ada@example.com"}),
+    ("POST", "/v1/contacts/{contact_id}/merge"): Shape(
+        lambda ids: {"contact_id": ids["merged_contact_id"]}, names_in_body=True
+    ),
+    ("DELETE", "/v1/contacts/{contact_id}"): Shape(spare={"contact_id": "spare_contact_id"}),
     ("DELETE", "/v1/contacts/{contact_id}/opt-outs/{sender}"): Shape(),
     ("PUT", "/v1/contacts/{contact_id}/opt-outs/{sender}"): Shape(),
     ("GET", "/v1/calls"): Shape(queries=lambda ids: [{"contact_id": ids["contact_id"]}]),
@@ -113,10 +148,22 @@ ROUTES: dict[tuple[str, str], Shape] = {
         ]
     ),
     ("GET", "/v1/messages/{message_id}"): Shape(),
+    ("GET", "/v1/messages/{message_id}/explanation"): Shape(),
+    ("POST", "/v1/messages/{message_id}/correction"): Shape(lambda ids: {"correct": "At ten."}),
     ("GET", "/v1/turns/{turn_id}"): Shape(),
+    ("POST", "/v1/turns/{turn_id}/correction"): Shape(lambda ids: {"correct": "At eleven."}),
+    ("GET", "/v1/corrections"): Shape(queries=lambda ids: [{"assistant_id": ids["assistant_id"]}]),
+    ("GET", "/v1/feedback"): Shape(
+        queries=lambda ids: [{"session_id": ids["session_id"]}, {"assistant_id": ids["assistant_id"]}]
+    ),
+    ("POST", "/v1/feedback"): Shape(
+        lambda ids: {"session_id": ids["session_id"], "message_id": ids["message_id"], "score": 1}, names_in_body=True
+    ),
+    ("GET", "/v1/feedback/{feedback_id}"): Shape(),
     ("GET", "/v1/tickets"): Shape(queries=lambda ids: [{"contact_id": ids["contact_id"], "state": "open"}]),
     ("GET", "/v1/tickets/{ticket_id}"): Shape(),
-    ("PATCH", "/v1/tickets/{ticket_id}"): Shape(lambda ids: {"state": "claimed"}),
+    ("PATCH", "/v1/tickets/{ticket_id}"): Shape(lambda ids: {"state": "closed", "answer": "At nine."}),
+    ("POST", "/v1/sessions/{session_id}/ask-rating"): Shape(),
     ("GET", "/v1/journal"): Shape(
         queries=lambda ids: [{"subject": ids["turn_id"]}, {"contact_id": ids["contact_id"], "kind": "turn"}]
     ),
@@ -155,7 +202,7 @@ class House:
 
     async def ask(self, caller: Caller, route: tuple[str, str], path: Ids, **kwargs: Any) -> httpx2.Response:
         method, address = route
-        return await caller.send(method, re.sub(r"{(\w+)}", lambda m: path[m[1]], address), **kwargs)
+        return await caller.send(method, re.sub(r"{(\w+)}", lambda m: ALIKE.get(m[1]) or path[m[1]], address), **kwargs)
 
 
 @pytest.fixture

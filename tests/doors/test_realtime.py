@@ -12,13 +12,18 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
 from hookflash.assistant import store as assistants
+from hookflash.assistant import tool_store
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.notation import read
+from hookflash.assistant.tool import Tool
+from hookflash.assistant.tool_auth import OAuthPassword
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.clock import SystemClock
 from hookflash.channels.check import State
 from hookflash.cli.doctor import findings
 from hookflash.emulator.call_handle import CallHandle
 from hookflash.emulator.person import Act, AfterBot, Callee, HangUp, OverBot, Press, Script, Sound, Then
+from hookflash.testing.erp_server import ErpServer
 from hookflash.testing.openai_realtime_server import OpenAIRealtimeServer, RealtimeScript
 from hookflash.testing.realtime_call import Call, Step
 from hookflash.testing.speech import sound_of
@@ -64,6 +69,8 @@ async def staged(
     key: str = "sk-test",
     hand_off: bool = True,
     changes: dict[str, Any] | None = None,
+    tools: tuple[str, ...] = (),
+    hosts: str = "",
     **voice: Any,
 ) -> AsyncIterator[Stage]:
     server = OpenAIRealtimeServer(SystemClock())
@@ -73,9 +80,9 @@ async def staged(
     for name, value in (changes or {}).items():
         setattr(server.script, name, value)
     way = VoiceConfig.model_validate({"way": "realtime", "greeting": "Hello.", **voice})
-    config = AssistantConfig(name="Shop", company="Alder & Pine", voice=way, hand_off=hand_off)
+    config = AssistantConfig(name="Shop", company="Alder & Pine", voice=way, hand_off=hand_off, tools=tools)
     async with serve(server) as address:
-        settings = {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{address}/v1"}
+        settings = {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{address}/v1", "HOOKFLASH_ALLOWED_HOSTS": hosts}
         async with text_line(database_url, directory, assistant_config=config, environment=settings, workers=0) as line:
             yield Stage(line, server.script)
 
@@ -127,6 +134,65 @@ async def test_a_question_is_looked_up_answered_aloud_and_kept(database_url: str
         assert [tool["name"] for tool in setup["tools"]] == ["search_knowledge", "hand_off", "end_call"]
         outputs = [m["item"] for m in stage.script.messages if m.get("item", {}).get("type") == "function_call_output"]
         assert "within 60 days" in outputs[0]["output"]
+
+
+async def test_the_companys_tools_are_functions_and_act_for_the_caller(
+    database_url: str, fresh_directory: Path
+) -> None:
+    tool_id = tool_store.new_tool_id()
+
+    def asks(said: str) -> list[Step]:
+        if "DHL" in said:
+            return ["It is with DHL."]
+        if "it was not done" in said.lower():
+            return ["That order I cannot see."]
+        order = "A-1001" if "mine" in said else "A-1002"
+        return [Call("order_status", json.dumps({"order_id": order, "card": "4111 1111 1111 1111"}))]
+
+    erp = ErpServer(SystemClock())
+    async with (
+        serve(erp) as erp_url,
+        staged(
+            database_url,
+            fresh_directory,
+            "where is mine",
+            "and the other",
+            answer=asks,
+            tools=(tool_id,),
+            hosts=erp_url.removeprefix("http://"),
+        ) as stage,
+    ):
+        core, account = stage.line.core, stage.line.account_id
+        auth = OAuthPassword(
+            type="oauth_password", token_url=f"{erp_url}/oauth/token", username=erp.username, password=erp.password
+        )
+        schema = read("{ order_id: string; card?: string }")
+        config = {"url": f"{erp_url}/orders", "method": "POST"}
+        tool = Tool(tool_id, "order_status", "Where an order of the customer is.", schema, "http", config)
+        async with core.db.tenant(account) as conn:
+            secret = core.workbench.sealer.seal(auth.model_dump_json(), tool_id)
+            await tool_store.create(conn, account, tool, None, secret)
+        await stage.call(Sound(FIRST, when=AfterBot(0.3)), Sound(SECOND, when=AfterBot(0.3)), LEAVES)
+
+        mine, other = await stage.turns()
+        assert (mine["said"], mine["answered"], mine["kind"]) == ("where is mine", "It is with DHL.", "answered")
+        (use,) = mine["record"]["tools"]
+        assert (use["name"], use["outcome"]) == ("order_status", "answered")
+        assert use["arguments"]["order_id"] == "A-1001"
+        assert "4111 1111" not in json.dumps(use)
+        assert other["answered"] == "That order I cannot see."
+        assert [use["outcome"] for use in other["record"]["tools"]] == ["failed"]
+        asked = [request for request in erp.requests if request.path == "/orders"]
+        assert {request.headers["x-identity"] for request in asked} == {"phone:+15550111222"}
+        assert len({request.headers["x-session-id"] for request in asked}) == 1
+        (setup,) = [m["session"] for m in stage.script.messages if m["type"] == "session.update"]
+        assert [function["name"] for function in setup["tools"]] == [
+            "search_knowledge",
+            "order_status",
+            "hand_off",
+            "end_call",
+        ]
+        assert "order_status" in setup["instructions"]
 
 
 async def test_an_interruption_keeps_what_was_heard_and_tells_the_vendor(

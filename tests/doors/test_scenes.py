@@ -2,12 +2,15 @@
 
 The scenes are in tests/stories/scenes. A scene has `steps`; besides it may have a `model` (what a language model says, in
 order; without it the shop's own sentences answer), a `config` of the assistant, `tools`, a `document` more, and
-`order_of_another`.
+`order_of_another`, `order` (what else A-6666 says).
 A step is what the `customer` texts and what must come of it: `kind`, `contains`, `lacks`, `exact`, `silent`, `segments`,
 `language`, `sources` (how many), `asked` (in the question searched for), `hand_off`, `degraded`, `tools` (their outcomes),
-`told` and `not_told` (in what the model was told; `told_last`: in its last message).
+`told` and `not_told` (in what the model was told; `told_last`: in its last message), `verified` (the session). In what they say
+`{code}` is the last code that their phone got, `{spoken}` the same in words, `{wrong}` another one; it must be kept nowhere.
+With `expired` it is too old by then. `by: voice` is a call instead of texts; `traits` are the customer's, `own` is their number.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,15 +21,19 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from psycopg.types.json import Jsonb
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant import tool_store
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.notation import read
-from hookflash.assistant.tool import Tool
+from hookflash.assistant.tool import Policy, Tool
 from hookflash.assistant.tool_auth import OAuthPassword
 from hookflash.base.clock import SystemClock
 from hookflash.base.ids import new_id
+from hookflash.channels.voice_jobs import Talk
+from hookflash.conversation.call import CallArrival
+from hookflash.conversation.segment import Segment
 from hookflash.testing.erp_server import ErpServer
 from hookflash.testing.openai_server import OpenAIServer
 from hookflash.testing.vendor import Answer, Drop, Refuse, serve
@@ -34,6 +41,19 @@ from tests.doors.textline import OURS, TextLine, text_line
 
 SCENES = Path(__file__).parents[1] / "stories" / "scenes"
 FILES = sorted(path.name for path in SCENES.glob("*.yaml"))
+PATHS = {
+    "order_status": "/orders",
+    "verified_status": "/orders",
+    "reset_password": "/password-resets",
+    "confirm_reset": "/password-resets/confirm",
+    "final_status": "/orders",
+    "bad_html": "/bad/html",
+    "bad_silent": "/bad/silent",
+    "bad_flaky": "/bad/flaky",
+}
+INPUTS = {"reset_password": "{}", "confirm_reset": "{ reset_id: string }"}
+VERIFIED = {"verified_status", "reset_password", "confirm_reset"}
+SPOKEN = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _people = count(1000)
 
 
@@ -67,16 +87,12 @@ async def stage(database_url: str, directory: Path) -> AsyncIterator[Stage]:
 async def make_tools(line: TextLine, url: str, erp: ErpServer) -> dict[str, str]:
     """The tools of the shop by name: ids."""
     made = {}
-    for name, path, final in (
-        ("order_status", "/orders", False),
-        ("final_status", "/orders", True),
-        ("bad_html", "/bad/html", False),
-        ("bad_silent", "/bad/silent", False),
-        ("bad_flaky", "/bad/flaky", False),
-    ):
+    for name, path in PATHS.items():
+        final = name == "final_status"
         config = {"method": "POST", "url": url + path, "timeout_seconds": 0.5 if name == "bad_silent" else 10.0}
-        schema = read("{ order_id: string }")
-        tool = Tool(new_id("tool"), name, "Where an order is.", schema, "http", config, final_response=final)
+        schema = read(INPUTS.get(name, "{ order_id: string }"))
+        policy = Policy(verified=name in VERIFIED)
+        tool = Tool(new_id("tool"), name, "Where an order is.", schema, "http", config, policy, final)
         auth = OAuthPassword(
             type="oauth_password", token_url=f"{url}/oauth/token", username=erp.username, password=erp.password
         )
@@ -102,6 +118,24 @@ def test_there_are_enough_scenes() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_the_step_by_step_flow_of_the_documentation_is_played() -> None:
+    page = (SCENES.parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    flow = page.partition("### Step by step")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```(\w+)\n(.*?)```", flow, re.DOTALL)
+    tools = {tool["name"]: tool for tool in (msgspec.json.decode(text) for kind, text in blocks if kind == "json")}
+    scenes = yaml.safe_load((SCENES / "verification.yaml").read_text(encoding="utf-8"))
+    scene = next(scene for scene in scenes if scene["name"] == "a password is reset step by step")
+    assert sorted(tools) == sorted(scene["tools"])
+    for name, tool in tools.items():
+        assert tool["url"].endswith(PATHS[name])
+        assert (tool["input"], tool["who"]) == (INPUTS[name], {"verified": name in VERIFIED})
+    (talk,) = (text for kind, text in blocks if kind == "text")
+    said = [line.split(maxsplit=1)[1] for line in talk.splitlines() if line.startswith("customer")]
+    assert said == [step["customer"].replace("{code}", "421337") for step in scene["steps"]]
+    for step in scene["model"]:
+        assert step.get("say", "") in talk
+
+
 async def play(here: Stage, scene: dict[str, Any]) -> None:
     """One scene, with a customer of its own."""
     line = here.line
@@ -124,21 +158,113 @@ async def play(here: Stage, scene: dict[str, Any]) -> None:
         await assistants.update(conn, line.account_id, line.integration.assistant_id, config, line.core.clock.now())
     number = f"+1555012{next(_people)}"
     here.erp.orders["A-1001"]["for"] = "phone:somebody else" if scene.get("order_of_another") else f"phone:{number}"
+    here.erp.orders["A-6666"] = here.erp.orders["A-1001"] | scene.get("order", {})
     here.erp.requests.clear()
-    for step in scene["steps"]:
+    here.erp.resets.clear()
+    if "traits" in scene:
+        await introduce(line, number, {k: number if v == "own" else v for k, v in scene["traits"].items()})
+    talk = await pick_up(line, number) if scene.get("by") == "voice" else None
+    for place, step in enumerate(scene["steps"], start=1):
         asked = len(here.model.script.requests)
         before = await said_to(line, number)
-        line.phone(number).text(OURS, step["customer"])
-        await line.at_rest()
+        said = filled(line, number, step["customer"])
+        if step.get("expired"):
+            await line.rows("update verifications set expires_at = now() where state = 'pending' returning id")
+        if talk is not None:
+            before["bodies"] = []
+            after_call = await speak(line, talk, place, said)
+        else:
+            line.phone(number).text(OURS, said)
+            await line.at_rest()
         after = await said_to(line, number)
         turn = await latest_turn(line, number) if after["turns"] > before["turns"] else None
-        reply = after["bodies"][len(before["bodies"]) :]
+        reply = after_call if talk is not None else after["bodies"][len(before["bodies"]) :]
         told = here.model.script.requests[asked:]
+        if "verified" in step and await verified(line, number) is not step["verified"]:
+            here.wrong.append(f"{scene['name']} / {step['customer']!r}: verified is not {step['verified']}")
+        if said != step["customer"] and await kept(line, last_code(line, number)):
+            here.wrong.append(f"{scene['name']} / {step['customer']!r}: the code was kept")
         for what in problems(step, turn, reply, told):
             here.wrong.append(f"{scene['name']} / {step['customer']!r}: {what}")
     if here.model.script.steps:
         here.wrong.append(f"{scene['name']}: the model was not asked {len(here.model.script.steps)} of its answers")
         here.model.script.steps.clear()
+
+
+async def introduce(line: TextLine, number: str, traits: dict[str, Any]) -> None:
+    """A customer of whom the company knows something."""
+    contact = new_id("cont")
+    await line.rows(
+        "insert into contacts (id, account_id, traits) values (%s, %s, %s) returning id",
+        contact,
+        line.account_id,
+        Jsonb(traits),
+    )
+    await line.rows(
+        "insert into contact_addresses (account_id, address, contact_id) values (%s, %s, %s) returning address",
+        line.account_id,
+        number,
+        contact,
+    )
+
+
+def last_code(line: TextLine, number: str) -> str:
+    """The code that the customer's phone got last."""
+    found = [re.search(r"\b\d{6}\b", message.body) for message in line.phone(number).inbox]
+    return next(match.group() for match in reversed(found) if match)
+
+
+def filled(line: TextLine, number: str, words: str) -> str:
+    """What the customer says, with the code in it."""
+    if "{" not in words:
+        return words
+    code = last_code(line, number)
+    wrong = "".join(str((int(digit) + 1) % 10) for digit in code)
+    return words.format(code=code, wrong=wrong, spoken=" ".join(SPOKEN[int(digit)] for digit in code))
+
+
+async def kept(line: TextLine, code: str) -> bool:
+    """Whether a code stands anywhere."""
+    spoken = " ".join(SPOKEN[int(digit)] for digit in code)
+    for table in ("messages", "turns", "journal", "verifications", "sessions", "tool_calls"):
+        for word in (code, spoken):
+            if await line.rows(f"select 1 from {table} t where to_jsonb(t)::text like '%%' || %s || '%%'", word):
+                return True
+    return False
+
+
+async def verified(line: TextLine, number: str) -> bool:
+    rows = await line.rows(
+        "select s.verified_at from sessions s join contact_addresses a on a.contact_id = s.contact_id where a.address = %s",
+        number,
+    )
+    return any(row["verified_at"] for row in rows)
+
+
+async def pick_up(line: TextLine, number: str) -> Talk:
+    """A call of the customer that was let in."""
+    arrival = CallArrival(line.account_id, line.integration.id, new_id("CA"), "in", "relay", number, OURS)
+    switchboard = line.core.switchboard()
+    async with line.core.db.tenant(line.account_id) as conn:
+        integration = await line.core.integrations.get(conn, line.integration.id)
+    _, token, why = await switchboard.admit(integration, arrival)
+    assert why is None
+    return await switchboard.open(line.account_id, arrival.call_sid, token)
+
+
+async def speak(line: TextLine, talk: Talk, place: int, said: str) -> list[str]:
+    """One turn of a call; what was said to the customer."""
+    pieces: list[str] = []
+
+    async def say(segment: Segment) -> None:
+        pieces.append(segment.text)
+
+    switchboard = line.core.switchboard()
+    await switchboard.think(talk, place, said, say, "en")
+    whole = "".join(pieces)
+    await switchboard.settle(talk, place, said=said, heard=whole, whole=whole, interrupted=False)
+    await line.at_rest()
+    return [whole]
 
 
 def scripted(step: dict[str, Any]) -> list[Any]:
@@ -230,6 +356,6 @@ def problems(
             case "not_told":
                 good, found = not any(wanted in each for each in told), f"{len(told)} requests"
             case _:
-                good, found = name == "customer", "no such expectation"
+                good, found = name in ("customer", "verified", "expired"), "no such expectation"
         if not good:
             yield f"{name} {wanted!r}, but: {found}"

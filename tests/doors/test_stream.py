@@ -41,9 +41,10 @@ class Studio:
 
 
 @asynccontextmanager
-async def calling(line: TextLine, **media_format: Any) -> AsyncIterator[StreamCaller]:
+async def calling(line: TextLine, turn_model: str = "", **media_format: Any) -> AsyncIterator[StreamCaller]:
     async with line.core.db.tenant(line.account_id) as conn:
-        config = AssistantConfig(name="Test", company="Acme", voice=VoiceConfig(way="stream", greeting="Hello."))
+        voice = VoiceConfig.model_validate({"way": "stream", "greeting": "Hello.", "turn_model": turn_model})
+        config = AssistantConfig(name="Test", company="Acme", voice=voice)
         await assistants.update(conn, line.account_id, line.integration.assistant_id, config, line.core.clock.now())
     url, token = await answered(line)
     async with socket(line, url) as ws, anyio.create_task_group() as tasks:
@@ -59,11 +60,14 @@ def studio(*said: Said) -> Studio:
     return Studio(ScriptedStt(clock, default=Listening(said=said)), ScriptedTts(clock))
 
 
-async def test_a_spoken_question_is_heard_answered_and_kept(database_url: str, fresh_directory: Path) -> None:
+@pytest.mark.parametrize("turn_model", ["", "smart-turn"])
+async def test_a_spoken_question_is_heard_answered_and_kept(
+    database_url: str, fresh_directory: Path, turn_model: str
+) -> None:
     asked = Said("How long do I have to return a jacket?", start=1.5, end=1.5 + len(SPEECH) / 8000)
     async with (
         text_line(database_url, fresh_directory, studio=studio(asked)) as line,
-        calling(line) as caller,
+        calling(line, turn_model) as caller,
     ):
         await caller.speak(SILENCE * 70)
         await caller.speak(SPEECH)
@@ -85,6 +89,7 @@ async def test_a_spoken_question_is_heard_answered_and_kept(database_url: str, f
         (call,) = await line.rows("select measures, parts from calls")
         assert call["measures"]["turns"] == 1
         assert call["measures"]["jitter"]["received"] > 100
+        assert (call["measures"]["judged"] > 0) is bool(turn_model)
         assert call["parts"]["stt"] > 0
         assert call["parts"]["tts"] > 0
 

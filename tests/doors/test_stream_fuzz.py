@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from hookflash.channels.stream_routes import StreamSession
+from hookflash.rest.socket import MAX_MESSAGE
 from hookflash.speech.run_call import CallShell
 from hookflash.testing.speech import Said
 from hookflash.testing.stream_caller import StreamCaller
@@ -194,7 +195,7 @@ async def test_a_megabyte_ends_the_call_whatever_it_says(database_url: str, fres
     async with text_line(database_url, fresh_directory, studio=studio()) as line, calling(line) as caller:
         await until(lambda: line.rows("select 1 from calls where state = 'live'"))
         try:
-            await caller.ws.send("x" * 1_000_000)
+            await caller.ws.send("x" * (MAX_MESSAGE + 1))
         except ConnectionClosed:
             pass
         await caller.ws.wait_closed()

@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 from hookflash.assistant import tool_store
-from hookflash.assistant.builtin import Builtin
+from hookflash.assistant.builtin import Builtin, own
 from hookflash.assistant.notation import read
 from hookflash.assistant.tool import Tool, ToolAnswer, ToolFailed, ToolOutcome, ToolRefused, call_key
 from hookflash.assistant.tool_auth import ToolAuth
@@ -319,3 +320,46 @@ async def test_tools_of_the_house_are_given_the_turn(desk: Desk) -> None:
     assert await desk.box.call(desk.turn(), unknown, {}, "k2") == ToolRefused(
         "tools of the kind builtin cannot be used here"
     )
+
+
+async def test_tools_of_the_house_are_made_by_whoever_wants_them(shop: Shop) -> None:
+    def house(name: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "kind": "builtin", "builtin": name} | more
+
+    made = await shop.caller.call("POST", "/v1/tools", house("send_link", hosts=["acme.example"]), status=201)
+    assert (made["hosts"], made["traits"], made["input_schema"]["required"]) == (["acme.example"], [], ["url"])
+    for name in ("hand_off", "schedule_message"):
+        await shop.caller.call("POST", "/v1/tools", house(name), status=201)
+    who = {"verified": True}
+    seen = await shop.caller.call("POST", "/v1/tools", house("look_up_customer", traits=["plan"], who=who), status=201)
+    assert seen["who"]["verified"]
+    changed = await shop.caller.call("PATCH", f"/v1/tools/{made['id']}", {"hosts": ["a.example", "b.example"]})
+    assert changed["hosts"] == ["a.example", "b.example"]
+    await shop.caller.call("PATCH", f"/v1/tools/{made['id']}", {"hosts": []}, status=422)
+    other = house("send_link", hosts=["x.example"]) | {"name": "x"}
+    await shop.refused(other | {"hosts": None}, "hosts", "A tool send_link needs hosts.")
+    await shop.refused(other | {"traits": ["plan"]}, "traits", "A tool send_link has no traits.")
+    await shop.refused(shop.order | {"name": "x", "hosts": ["h"]}, "hosts", "A tool of the kind http has no hosts.")
+    await shop.refused(house("look_up_customer") | {"name": "x"}, "traits", "A tool look_up_customer needs traits.")
+
+
+async def test_the_tools_of_the_documentation_can_be_made(shop: Shop) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    tools = [tool for tool in shown if "name" in tool]
+    assert len(tools) >= 3
+    for tool in tools:
+        await shop.caller.call("POST", "/v1/tools", tool, status=201)
+
+
+async def test_the_model_sees_only_the_traits_that_it_may(desk: Desk) -> None:
+    look_up = own()["look_up_customer"]
+    turn = desk.turn()
+    turn = replace(turn, contact=replace(turn.contact, name="Ada", traits={"plan": "gold", "salary": 7, "name": "x"}))
+
+    async def seen(*traits: str) -> ToolOutcome:
+        tool = Tool("tool_1", "who", "d", read("{}"), "builtin", {"builtin": "look_up_customer", "traits": traits})
+        return await look_up.of(tool)(turn, {}, "k")
+
+    assert await seen("name", "plan", "birthday") == ToolAnswer('{"name":"Ada","plan":"gold"}')
+    assert await seen() == ToolAnswer("Nothing is known of this customer that you may see.")

@@ -237,7 +237,7 @@ async def text_line(
                 emulator.add_number(
                     sender,
                     sms_url=hook,
-                    voice_url=voice,
+                    voice_url=f"{voice}#rc=5&rp=all",
                     voice_fallback_url=f"{voice}/fallback",
                     status_callback=f"{voice}/status",
                 )

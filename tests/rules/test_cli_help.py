@@ -40,8 +40,9 @@ def test_all_that_was_promised_is_there() -> None:
     promised = (
         "up serve worker migrate init doctor ingest ask text call demo emulator integrations.list integrations.create"
         " integrations.enable integrations.disable keys.create keys.list keys.revoke accounts.create accounts.list"
-        " tools.list tools.test"
-        " audit.verify eval.run eval.replay eval.retrieval"
+        " explain assistants.list assistants.show assistants.diff assistants.publish assistants.rollback experiments.list"
+        " experiments.show experiments.conclude tools.list tools.test import.twilio-assistants contacts.show reindex"
+        " audit.verify eval.run eval.replay eval.retrieval eval.safety"
     )
     assert {name.replace(".", " ") for name in promised.split()} == set(ALL)
 

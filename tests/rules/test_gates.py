@@ -171,6 +171,13 @@ def test_spend_of_a_number_and_of_the_account(contact: int, account: int, passes
     assert stopped_by(standing=standing) == (None if passes else "spend")
 
 
+def test_spend_of_the_assistant_and_of_the_session() -> None:
+    rules = replace(RULES, session_micros=5, assistant_day_micros=9)
+    assert stopped_by(standing=replace(STANDING, spent_session=4, spent_assistant=8), rules=rules) is None
+    assert stopped_by(standing=replace(STANDING, spent_session=5), rules=rules) == "spend"
+    assert stopped_by(standing=replace(STANDING, spent_assistant=9), rules=rules) == "spend"
+
+
 def rhythm(*gaps: float, think: float = 1.5) -> tuple[Past, ...]:
     """A conversation, newest first: our last message `gaps[0]` seconds ago, and the person's `gaps` after each of ours."""
     recent: list[Past] = []

@@ -121,7 +121,9 @@ def test_every_field_is_explained() -> None:
 def test_every_language_has_every_text(language: str) -> None:
     assert set(TEXTS[language]) == KEYS
     for key in KEYS:
-        said = text(key, language, company="Acme", first="A", second="B", who="C", said="D")
+        said = text(
+            key, language, company="Acme", first="A", second="B", who="C", said="D", code="1", end="2", left="3"
+        )
         assert said
         assert "{" not in said
 

@@ -1,6 +1,7 @@
 """Figures of search: what each measure says of a ranking, how sure it is, and test sets that cannot be read."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -118,3 +119,25 @@ async def test_a_set_is_searched_in_three_ways() -> None:
     assert set(report.both_to) == {"bm25", "dense"}
     assert set(report.found) == {"answerable", "unanswerable"}
     assert told[-1] == (report.chunks, report.chunks)
+
+
+class Hours:
+    """A re-ranker that prefers whatever speaks of hours."""
+
+    name = "hours"
+
+    async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        return [float("hours" in text) for text in texts]
+
+
+async def test_a_reranker_gets_a_row_of_its_own_and_only_moves_what_was_found() -> None:
+    given = read_set(
+        b'{"id": "a", "text": "boots and hours"}\n{"id": "b", "text": "boots boots boots"}\n{"id": "c", "text": "hats"}\n'
+        b'{"query": "boots", "relevant": ["a"]}'
+    )
+    report = await try_out(given, Letters(), reranker=Hours())
+    assert report.results["reranked"]["mrr"].mean == 1.0
+    assert report.results["both"]["mrr"].mean == 0.5
+    assert report.both_to["reranked"]["mrr"].mean == -0.5
+    assert report.rerank_ms is not None
+    assert set((await try_out(given, Letters())).results) == {"bm25", "dense", "both"}

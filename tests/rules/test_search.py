@@ -12,6 +12,7 @@ from hookflash.knowledge.analyze import terms
 from hookflash.knowledge.fusion import Ranked
 from hookflash.knowledge.keywords import KeywordIndex, pack_terms
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
+from hookflash.knowledge.rerank import Reranking
 from hookflash.knowledge.search import Limits, search
 from hookflash.knowledge.source import Scope
 
@@ -65,7 +66,9 @@ class Memory:
         if method in self.broken:
             raise Unavailable(f"The database does not answer ({method}).")
 
-    async def nearest(self, scope: Scope, model: str, vectors: Vector, limit: int) -> Sequence[Ranked]:
+    async def nearest(
+        self, scope: Scope, model: str, vectors: Vector, limit: int, failures: list[str]
+    ) -> Sequence[Ranked]:
         self._check("nearest")
         self.models.append(model)
         ids = list(self.passages_by_id)
@@ -255,3 +258,59 @@ async def test_sources_of_several_models_are_searched_each_with_its_own() -> Non
     assert isinstance(found, Found)
     assert found.passages[0].dense is not None
     assert found.degraded == "embedder: Away."
+
+
+@dataclass
+class Backwards:
+    """A re-ranker that likes what search likes least; `failure` or silence instead."""
+
+    name: str = "backwards"
+    failure: Exception | None = None
+    hangs: bool = False
+    short: bool = False
+    texts: list[str] = field(default_factory=list)
+
+    async def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        self.texts += texts
+        if self.failure is not None:
+            raise self.failure
+        if self.hangs:
+            await anyio.sleep_forever()
+        return [float(place) for place in range(len(texts) - self.short)]
+
+
+async def _reranked(reranker: Backwards, question: str = "warranty tent boots") -> Found | NothingFound:
+    reranking = Reranking(reranker, seconds=0.01)
+    store = await _memory(TEXTS)
+    return await search(question, _scope(), store=store, embedder=lambda _: Topics(), reranking=reranking)
+
+
+async def test_a_reranker_decides_the_order_and_nothing_else() -> None:
+    plain = await _find("warranty tent boots", await _memory(TEXTS))
+    reranker = Backwards()
+    found = await _reranked(reranker)
+    assert isinstance(plain, Found)
+    assert isinstance(found, Found)
+    assert len(found.passages) > 1
+    assert found.degraded is None
+    assert found.passages != plain.passages
+    assert {p.chunk_id: p.score for p in found.passages} == {p.chunk_id: p.score for p in plain.passages}
+    assert reranker.texts[0].startswith(f"{plain.passages[0].title}\n"), "it sees titles too"
+    assert isinstance(await _reranked(reranker, "what about quantum chromodynamics?"), NothingFound)
+
+
+@pytest.mark.parametrize(
+    ("reranker", "told"),
+    [
+        (Backwards(failure=Unavailable("The re-ranker is away.")), "reranker: The re-ranker is away."),
+        (Backwards(hangs=True), "reranker: no answer within 0.01 s"),
+        (Backwards(short=True), "reranker: The re-ranker backwards did not judge every passage."),
+    ],
+    ids=["fails", "hangs", "too few"],
+)
+async def test_a_reranker_that_fails_leaves_the_order_and_a_note(reranker: Backwards, told: str) -> None:
+    plain = await _find("warranty tent boots", await _memory(TEXTS))
+    found = await _reranked(reranker)
+    assert isinstance(plain, Found)
+    assert isinstance(found, Found)
+    assert (found.passages, found.degraded) == (plain.passages, told)

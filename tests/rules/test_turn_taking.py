@@ -4,6 +4,9 @@ import pytest
 
 from hookflash.speech.bargein import is_backchannel, is_echo, is_interruption
 from hookflash.speech.endpoint import LIKELY, STOPPED, SURE, UNSURE, USUAL, pause
+from hookflash.speech.events import Play, TurnJudged
+from hookflash.speech.rules import CallRules
+from hookflash.testing.call import ScriptedCall
 
 
 @pytest.mark.parametrize(
@@ -78,3 +81,21 @@ def test_our_own_words_are_an_echo(words: str, echo: bool) -> None:
 def test_one_word_of_ours_is_an_echo_only_while_others_may_follow() -> None:
     assert is_echo("sundays", "Mondays or Sundays?", more=True)
     assert not is_echo("stop", "You may stop me.", more=True)
+
+
+def test_a_model_that_hears_the_sound_counts_where_words_do_not_tell() -> None:
+    assert pause("I bought a jacket", judged=0.95) == USUAL
+    assert pause("I bought a jacket.", judged=0.05) == UNSURE
+    assert pause("I bought a jacket", judged=0.5) == USUAL
+    assert pause("I would like to return the", judged=0.99) == UNSURE
+    assert pause("how long do I have to return a jacket?", judged=0.01) == SURE
+
+
+def test_a_judgment_of_an_older_pause_tells_nothing() -> None:
+    def answered(at: float) -> float:
+        call = ScriptedCall(rules=CallRules(early=False), first_text=0.0, first_sound=0.0)
+        call.says(1.0, 2.0, "I bought a jacket")
+        call.at(2.2, TurnJudged(at, 0.01))
+        return call.run(6.0).times(Play)[0]
+
+    assert answered(2.0) - answered(1.5) == pytest.approx(UNSURE - USUAL)

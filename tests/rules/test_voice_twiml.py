@@ -46,7 +46,7 @@ def document(voice: VoiceConfig) -> ET.Element:
 
 def test_the_stream_gets_its_token_as_a_parameter() -> None:
     connect = document(VoiceConfig(way="stream"))[0]
-    assert connect.get("action") == f"{BASE}/twilio/int_1/voice/after"
+    assert connect.get("action") == f"{BASE}/twilio/int_1/voice/after#rc=5&rp=all"
     assert connect[0].tag == "Stream"
     assert connect[0].get("url") == "wss://voice.example.com/twilio/int_1/media"
     assert connect[0][0].attrib == {"name": "token", "value": "t&<k"}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.stories.test_answer import BOTH, Desk
 
+from hookflash.assistant.builtin import own
 from hookflash.assistant.notation import problems, read
 from hookflash.assistant.tool import (
     Policy,
@@ -15,6 +16,7 @@ from hookflash.assistant.tool import (
     ToolOutcome,
     ToolRefused,
 )
+from hookflash.assistant.verification import Asked, CannotProve, PassOn
 from hookflash.conversation.turn import Ending, Turn
 from hookflash.knowledge.passage import NothingFound
 from hookflash.testing.clock import VirtualClock
@@ -221,3 +223,92 @@ async def test_passages_alone_answer_when_no_tool_is_wanted() -> None:
     here = shop(Says("Within 30 days."), passages=True)
     ending = await here.ask("Can I return it?")
     assert (ending.kind, ending.tools) == ("answered", ())
+
+
+# Verified, handed over, barred
+
+
+@dataclass
+class Codes:
+    """A Proof by script: whether they are verified, and what comes of asking for a code."""
+
+    proven: bool = False
+    begun: Asked | CannotProve = field(default_factory=lambda: Asked("22"))
+    asked: int = 0
+
+    async def verified(self, _: Turn) -> bool:
+        return self.proven
+
+    async def begin(self, _: Turn, __: str) -> Asked | CannotProve:
+        self.asked += 1
+        return self.begun
+
+    async def hear(self, _: Turn, __: str) -> PassOn:
+        return PassOn()
+
+
+GUARDED = (replace(ORDER, policy=Policy(verified=True)), replace(STOCK, policy=Policy(verified=True)))
+
+
+def guarded(codes: Codes, *steps: Says | Uses) -> Shop:
+    here = shop(*steps)
+    here.bench.have = GUARDED
+    here.desk = Desk(
+        here.desk.clock,
+        {"m": here.model},
+        NothingFound("no match"),
+        config=here.desk.config,
+        toolbox=here.bench,
+        proof=codes,
+    )
+    return here
+
+
+async def test_who_is_not_verified_is_sent_one_code_and_nothing_is_done() -> None:
+    codes = Codes()
+    here = guarded(codes, Uses((("order_status", {"order_id": "A17"}), ("stock", {"sku": "x"}))))
+    ending = await here.ask("Where is A17, and is x in stock?")
+    assert (ending.kind, ending.awaits_code, codes.asked) == ("clarified", True, 1)
+    assert "ending in 22" in ending.text
+    assert [used.outcome for used in ending.tools] == ["refused", "refused"]
+    assert here.bench.called == []
+    assert len(here.model.requests) == 1
+
+
+async def test_who_is_verified_is_not_asked_again() -> None:
+    codes = Codes(proven=True)
+    here = guarded(codes, use("order_status", order_id="A17"), Says("Friday.", sources=()))
+    ending = await here.ask("Where is A17?")
+    assert (ending.text, codes.asked, ending.awaits_code) == ("Friday.", 0, False)
+
+
+async def test_why_nobody_can_be_verified_is_told_to_the_model() -> None:
+    codes = Codes(begun=CannotProve("no phone number of theirs is known"))
+    here = guarded(codes, use("order_status", order_id="A17"), Says("I cannot.", confidence=0.1, sources=()))
+    ending = await here.ask("Where is A17?")
+    assert ending.kind == "unknown"
+    assert "no phone number of theirs is known" in here.model.requests[1].messages[-1].text
+
+
+async def test_a_model_may_have_a_person_take_over() -> None:
+    hands = Tool("tool_9", "pass_on", "d", own()["hand_off"].schema, "builtin", {"builtin": "hand_off"})
+    here = shop(use("pass_on", reason="wants to talk about a refund"), Says("A colleague will help.", sources=()))
+    here.bench.have = (hands,)
+    here.bench.outcomes["pass_on"] = ToolAnswer("told")
+    ending = await here.ask("This is about my refund.")
+    assert (ending.kind, ending.hand_off) == ("answered", "wants to talk about a refund")
+    here = shop(use("pass_on", reason="x"), Says("Sorry.", sources=()), hand_off=False)
+    refused = await own()["hand_off"].run(here.desk.turn("x"), {"reason": "x"}, "k")
+    assert isinstance(refused, ToolRefused)
+    assert "nobody takes over" in refused.why
+
+
+async def test_knowledge_that_is_not_for_them_is_recorded_and_told_to_the_model() -> None:
+    here = shop(Says("I may not be able to tell you that.", confidence=0.1, sources=()), passages=True)
+    here.desk.hidden = 2
+    ending = await here.ask("What do dealers pay?")
+    assert "knowledge: 2 sources not for this customer" in ending.degraded
+    assert "is not for this customer" in here.model.requests[0].system
+    open_to_all = shop(Says("Within 30 days."), passages=True)
+    await open_to_all.ask("Can I return it?")
+    assert "is not for this customer" not in open_to_all.model.requests[0].system

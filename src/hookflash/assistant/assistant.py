@@ -6,11 +6,30 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from hookflash.assistant.memory_config import MemoryConfig
 from hookflash.assistant.templates import KEYS
 from hookflash.assistant.voice import VoiceConfig
+from hookflash.safety.config import SafetyConfig
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")]
 TemplateKey = Annotated[str, Field(max_length=40)]
+
+# In place of the sources of an assistant that answers from none: one that names none answers from all.
+NO_SOURCE = "none"
+
+
+class AskRating(BaseModel):
+    """Whether people are asked, once a session, how they were served."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    enabled: bool = Field(default=False, description="Whether they are asked after an answer, by text.")
+    after_minutes: int = Field(
+        default=10, ge=1, le=1_200, description="How long they say nothing more before they are asked, in minutes."
+    )
+    within_hours: int = Field(
+        default=24, ge=1, le=168, description="For how long a number from 1 to 5 counts as the answer, in hours."
+    )
 
 
 class AssistantConfig(BaseModel):
@@ -77,7 +96,11 @@ class AssistantConfig(BaseModel):
     )
     sources: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
-        Field(strict=False, max_length=100, description="Ids of the knowledge sources that it answers from."),
+        Field(
+            strict=False,
+            max_length=100,
+            description="Ids of the knowledge sources that it answers from; empty: from all, `none`: from none.",
+        ),
     ] = ()
     tools: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
@@ -91,7 +114,14 @@ class AssistantConfig(BaseModel):
         default=True,
         description="Whether a question that was answered before, on unchanged knowledge, is answered alike.",
     )
+    memory: MemoryConfig = Field(default_factory=MemoryConfig, description="What it remembers of customers.")
+    safety: SafetyConfig = Field(
+        default_factory=SafetyConfig, description="What may come in, be seen by others, and be said."
+    )
     voice: VoiceConfig = Field(default_factory=VoiceConfig, description="How it speaks on the telephone.")
+    ask_rating: AskRating = Field(
+        default_factory=AskRating, description="Whether people are asked how they were served."
+    )
     history_tokens: int = Field(
         default=800, ge=0, le=8_000, description="How much of the session's past the model is shown, in tokens."
     )

@@ -128,15 +128,17 @@ async def look_up(
     search: Search,
     *,
     language: str = "en",
+    first: Found | NothingFound | None = None,
 ) -> LookedUp:
-    """Search the entries for what bears on the question.
+    """Search the entries for what bears on the question; `first` is what a search over all of them has found already.
 
     All are searched by the question first. When that is certain, or nothing is to choose, no model is called; else one
     call puts a question to each entry that it chooses, and those are searched at once. A model that fails loses nothing
     but the choice.
     """
     ids = tuple(entry.id for entry in entries)
-    first = await search(ids, question)
+    if first is None:
+        first = await search(ids, question)
     plain = Choice(dict.fromkeys(ids, question))
     sure = isinstance(first, Found) and certain(question, first.passages[0].score)
     if sure or model is None or not model.generative or not needs_choice(entries):

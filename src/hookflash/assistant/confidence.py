@@ -11,6 +11,10 @@ from hookflash.conversation.turn import Exchange
 NEAR = 0.6
 # What is left of the word of a model that names no passage: less than any usual threshold.
 UNSUPPORTED = 0.4
+# How much of a writing model's word hangs on the best passage's score, and on how much of it is borne out: fitted by
+# benchmarks/fit_confidence.py, the second taken back from 1.0, as what is not borne out has been taken out by then.
+RETRIEVED = 0.35
+BORNE_OUT = 0.6
 _QUESTION_MARKS = ("?", "？", "؟")
 
 
@@ -32,16 +36,27 @@ class Unknown:
 Decision = Answer | Clarify | Unknown
 
 
-def combine(retrieval: float, reply: ModelReply, *, generative: bool) -> float:
-    """0..1 of the best passage's score, what the model says of itself, and whether it names what it rests on.
+def combine(
+    retrieval: float,
+    reply: ModelReply,
+    *,
+    generative: bool,
+    grounding: float | None = None,
+    retrieved: float = RETRIEVED,
+    borne_out: float = BORNE_OUT,
+) -> float:
+    """0..1 of the best passage's score, what the model says of itself, how much of what it wrote is borne out (`grounding`),
+    and whether it names what it rests on.
 
     A model that extracts has judged the passages itself: its word stands. A generative one is confident by nature, so
-    weak passages and missing sources take from its word, and nothing adds to it.
+    weak passages, inventions and missing sources take from its word, and nothing adds to it.
     """
     stated = _bounded(reply.confidence)
     if not generative:
         return stated
-    grounded = stated * (0.7 + 0.3 * _bounded(retrieval))
+    grounded = stated * (1 - retrieved + retrieved * _bounded(retrieval))
+    if grounding is not None:
+        grounded *= 1 - borne_out + borne_out * _bounded(grounding)
     return grounded if reply.sources else grounded * UNSUPPORTED
 
 

@@ -1,7 +1,7 @@
 """The knowledge of one assistant's turn: which sources it may search, at which version, and the answers kept from them."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from hookflash.assistant.answer_cache import CachedAnswer
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.choose import Entry, LookedUp, look_up
 from hookflash.assistant.model import ChatModel
+from hookflash.assistant.tool import Policy, denied
 from hookflash.base.errors import Misconfigured
 from hookflash.conversation.turn import Turn, Usage
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage
@@ -19,6 +20,13 @@ from hookflash.knowledge.source import EntryFacts, Scope
 
 # Turns whose scope is remembered: more than one process thinks about at once.
 REMEMBERED = 1_000
+
+
+Verified = Callable[[Turn], Awaitable[bool]]
+
+
+async def _nobody(_: Turn) -> bool:
+    return False
 
 
 class Knowledge(Protocol):
@@ -34,18 +42,32 @@ class Knowledge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What an answerer's means are made of; `model` names the embedder of new sources, by which embedding is priced."""
+    """What an answerer's means are made of; `model` names the embedder of new sources, by which embedding is priced.
+
+    `verified`: whether the customer of a turn has proven to hold their phone.
+    """
 
     knowledge: Knowledge
     embedder: Callable[[str], Embedder]
     model: str
-    _scopes: OrderedDict[str, Scope] = field(default_factory=OrderedDict, init=False, repr=False)
+    verified: Verified = _nobody
+    _scopes: OrderedDict[str, tuple[Scope, int]] = field(default_factory=OrderedDict, init=False, repr=False)
 
     async def search(self, turn: Turn, question: str) -> Found | NothingFound:
         return await self.knowledge.search(await self._scope(turn), question)
 
-    async def look_up(self, turn: Turn, question: str, model: ChatModel | None, language: str = "en") -> LookedUp:
-        """Search by way of the assistant's entries; `model` may be asked once which of them the question is for."""
+    async def look_up(
+        self,
+        turn: Turn,
+        question: str,
+        model: ChatModel | None,
+        language: str = "en",
+        first: Found | NothingFound | None = None,
+    ) -> LookedUp:
+        """Search by way of the assistant's entries; `model` may be asked once which of them the question is for.
+
+        `first` is what a search over all of them has found already.
+        """
         scope = await self._scope(turn)
         chunks = {source: count for source, _, _, count in scope.sources}
         entries = [
@@ -56,7 +78,7 @@ class Library:
         async def search(sources: tuple[str, ...], asked: str) -> Found | NothingFound:
             return await self.knowledge.search(scope.only(sources), asked)
 
-        return await look_up(model, entries, question, turn.history, search, language=language)
+        return await look_up(model, entries, question, turn.history, search, language=language, first=first)
 
     async def version(self, turn: Turn) -> str:
         return (await self._scope(turn)).version
@@ -79,12 +101,33 @@ class Library:
     async def put(self, account_id: str, key: str, answer: CachedAnswer) -> None:
         await self.knowledge.keep(account_id, key, msgspec.json.encode(answer))
 
+    async def curated(self, turn: Turn) -> bool:
+        """Whether the turn's account may have curated answers: most have none, and need not be asked for one."""
+        return (await self._scope(turn)).curated
+
+    async def hidden(self, turn: Turn) -> int:
+        """How many sources the customer of this turn may not see."""
+        return (await self._looked(turn))[1]
+
     async def _scope(self, turn: Turn) -> Scope:
+        return (await self._looked(turn))[0]
+
+    async def _looked(self, turn: Turn) -> tuple[Scope, int]:
         """One look a turn, so that all of its steps mean the same knowledge."""
         found = self._scopes.get(turn.id)
         if found is None:
             config = AssistantConfig.stored(turn.session.config)
-            found = self._scopes[turn.id] = await self.knowledge.scope(turn.account_id, config.sources)
+            whole = await self.knowledge.scope(turn.account_id, config.sources)
+            found = self._scopes[turn.id] = await self._allowed(turn, whole)
             if len(self._scopes) > REMEMBERED:
                 self._scopes.popitem(last=False)
         return found
+
+    async def _allowed(self, turn: Turn, whole: Scope) -> tuple[Scope, int]:
+        """What of it the customer may see, and how many sources they may not."""
+        policies = {source: msgspec.json.decode(policy, type=Policy) for source, policy in whole.policies}
+        if not policies:
+            return whole, 0
+        verified = any(policy.verified for policy in policies.values()) and await self.verified(turn)
+        barred = {source for source, policy in policies.items() if denied(policy, turn, verified=verified) is not None}
+        return whole.only([source for source, *_ in whole.sources if source not in barred]), len(barred)

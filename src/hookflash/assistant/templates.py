@@ -1,6 +1,7 @@
 """Texts that no model writes: what is said when there is nothing to say, by language.
 
-`{company}` may be used in every text, `{first}` and `{second}` in `which`, `{who}` and `{said}` in `whisper`.
+`{company}` may be used in every text, `{first}` and `{second}` in `which`, `{who}` and `{said}` in `whisper`, `{end}` (of
+the phone's number) and `{left}` (tries) in those that begin with `code_`, `{code}` in `code_text`.
 A language without a text speaks English.
 """
 
@@ -38,7 +39,31 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "Press 1 to take the call, any other key to leave it to the assistant.",
         "joining": "You are being connected.",
         "caller_gone": "The caller has hung up.",
+        "code_sent": (
+            "To protect your account I have sent a verification code to your phone ending in {end}. Please "
+            "tell me the code."
+        ),
+        "code_sent_again": (
+            "I have sent the verification code to your phone ending in {end} again. Please tell me the code."
+        ),
+        "code_text": "Your verification code is {code}. It is good for 10 minutes. Share it with nobody but us.",
+        "code_wrong": "That is not the right verification code. Please try again; tries left: {left}.",
+        "code_digits": "The verification code has six digits. Please tell me all six.",
+        "code_wait": "The verification code is on its way. Please wait a moment before you ask for another one.",
+        "code_no_more": "I cannot send another verification code now. Please tell me the one that you have.",
+        "code_expired": (
+            "That verification code is no longer good. Please ask again for what you need, and I will send another one."
+        ),
+        "code_tries": "There were too many wrong codes, so I cannot do this now. Please ask again for what you need.",
+        "code_canceled": "All right, I have stopped the verification. How else can I help?",
+        "code_away": "I cannot check the verification code right now. Please tell me the code again in a moment.",
+        "code_right": "Thank you, you are verified.",
+        "code_known": "You are verified already. How can I help?",
+        "ask_rating": "How did I do? Please reply with a number from 1 (bad) to 5 (very good).",
+        "rating_thanks": "Thank you for your rating!",
         "source": "Source",
+        "refused": "Sorry, I cannot help with that here. Please ask me about our products and services.",
+        "caring": "I am very sorry to hear this. Please do not stay alone with it: call someone you trust, or the emergency number, now.",
     },
     "es": {
         "unknown": "Lo siento, no encontré eso en nuestra información.",
@@ -70,7 +95,32 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "Pulse 1 para atender la llamada, cualquier otra tecla para dejarla al asistente.",
         "joining": "Le estamos conectando.",
         "caller_gone": "La persona ha colgado.",
+        "code_sent": (
+            "Para proteger su cuenta he enviado un código de verificación a su teléfono terminado en {end}. "
+            "Dígame el código, por favor."
+        ),
+        "code_sent_again": (
+            "He enviado de nuevo el código de verificación a su teléfono terminado en {end}. Dígame el "
+            "código, por favor."
+        ),
+        "code_text": "Su código de verificación es {code}. Es válido durante 10 minutos. No lo comparta con nadie más.",
+        "code_wrong": "Ese no es el código de verificación correcto. Inténtelo de nuevo; intentos restantes: {left}.",
+        "code_digits": "El código de verificación tiene seis cifras. Dígame las seis, por favor.",
+        "code_wait": "El código de verificación está en camino. Espere un momento antes de pedir otro.",
+        "code_no_more": "Ahora no puedo enviar otro código de verificación. Dígame el que tiene, por favor.",
+        "code_expired": "Ese código de verificación ya no es válido. Pida de nuevo lo que necesita y le enviaré otro.",
+        "code_tries": "Hubo demasiados códigos incorrectos y ahora no puedo hacerlo. Pida de nuevo lo que necesita.",
+        "code_canceled": "De acuerdo, he cancelado la verificación. ¿En qué más puedo ayudarle?",
+        "code_away": (
+            "Ahora mismo no puedo comprobar el código de verificación. Dígame el código otra vez en un momento."
+        ),
+        "code_right": "Gracias, está verificado.",
+        "code_known": "Ya está verificado. ¿En qué puedo ayudarle?",
+        "ask_rating": "¿Qué tal le he atendido? Responda con un número del 1 (mal) al 5 (muy bien).",
+        "rating_thanks": "¡Gracias por su valoración!",
         "source": "Fuente",
+        "refused": "Lo siento, aquí no puedo ayudarle con eso. Pregúnteme por nuestros productos y servicios.",
+        "caring": "Lo siento mucho. No se quede a solas con esto: llame ahora a alguien de confianza o al número de emergencias.",
     },
     "fr": {
         "unknown": "Désolé, je n'ai pas trouvé cela dans nos informations.",
@@ -102,7 +152,37 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "Appuyez sur 1 pour prendre l'appel, sur une autre touche pour le laisser à l'assistant.",
         "joining": "Vous êtes mis en relation.",
         "caller_gone": "La personne a raccroché.",
+        "code_sent": (
+            "Pour protéger votre compte, j'ai envoyé un code de vérification à votre téléphone finissant "
+            "par {end}. Dites-moi ce code."
+        ),
+        "code_sent_again": (
+            "J'ai renvoyé le code de vérification à votre téléphone finissant par {end}. Dites-moi ce code."
+        ),
+        "code_text": (
+            "Votre code de vérification est {code}. Il est valable 10 minutes. Ne le donnez à personne d'autre."
+        ),
+        "code_wrong": "Ce n'est pas le bon code de vérification. Réessayez ; essais restants : {left}.",
+        "code_digits": "Le code de vérification a six chiffres. Dites-les-moi tous.",
+        "code_wait": "Le code de vérification est en route. Patientez un instant avant d'en demander un autre.",
+        "code_no_more": (
+            "Je ne peux pas envoyer d'autre code de vérification pour le moment. Dites-moi celui que vous avez."
+        ),
+        "code_expired": (
+            "Ce code de vérification n'est plus valable. Redemandez ce qu'il vous faut et j'en enverrai un autre."
+        ),
+        "code_tries": (
+            "Il y a eu trop de codes faux, je ne peux pas le faire maintenant. Redemandez ce qu'il vous faut."
+        ),
+        "code_canceled": "Très bien, j'ai arrêté la vérification. Que puis-je faire d'autre ?",
+        "code_away": "Je ne peux pas vérifier ce code pour le moment. Redites-le-moi dans un instant.",
+        "code_right": "Merci, vous êtes vérifié.",
+        "code_known": "Vous êtes déjà vérifié. Comment puis-je vous aider ?",
+        "ask_rating": "Avez-vous été bien servi ? Répondez par un chiffre de 1 (mal) à 5 (très bien).",
+        "rating_thanks": "Merci pour votre note !",
         "source": "Source",
+        "refused": "Désolé, je ne peux pas vous aider pour cela ici. Posez-moi vos questions sur nos produits et services.",
+        "caring": "Je suis vraiment désolé. Ne restez pas seul avec cela : appelez maintenant un proche ou le numéro d'urgence.",
     },
     "de": {
         "unknown": "Das habe ich in unseren Informationen leider nicht gefunden.",
@@ -134,7 +214,39 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "Mit der 1 nehmen Sie den Anruf an, mit jeder anderen Taste bleibt er beim Assistenten.",
         "joining": "Sie werden verbunden.",
         "caller_gone": "Der Anrufer hat aufgelegt.",
+        "code_sent": (
+            "Zum Schutz Ihres Kontos habe ich einen Bestätigungscode an Ihr Telefon mit den Endziffern "
+            "{end} gesendet. Bitte nennen Sie mir den Code."
+        ),
+        "code_sent_again": (
+            "Ich habe den Bestätigungscode noch einmal an Ihr Telefon mit den Endziffern {end} gesendet. "
+            "Bitte nennen Sie mir den Code."
+        ),
+        "code_text": "Ihr Bestätigungscode ist {code}. Er gilt 10 Minuten. Geben Sie ihn niemandem außer uns.",
+        "code_wrong": (
+            "Das ist nicht der richtige Bestätigungscode. Bitte versuchen Sie es noch einmal; verbleibende "
+            "Versuche: {left}."
+        ),
+        "code_digits": "Der Bestätigungscode hat sechs Ziffern. Bitte nennen Sie mir alle sechs.",
+        "code_wait": (
+            "Der Bestätigungscode ist unterwegs. Bitte warten Sie einen Moment, bevor Sie einen neuen verlangen."
+        ),
+        "code_no_more": (
+            "Ich kann jetzt keinen weiteren Bestätigungscode senden. Bitte nennen Sie mir den, den Sie haben."
+        ),
+        "code_expired": (
+            "Dieser Bestätigungscode gilt nicht mehr. Bitte fragen Sie noch einmal, dann sende ich einen neuen."
+        ),
+        "code_tries": "Es waren zu viele falsche Codes, deshalb geht das jetzt nicht. Bitte fragen Sie noch einmal.",
+        "code_canceled": "Gut, ich habe die Bestätigung abgebrochen. Wie kann ich sonst helfen?",
+        "code_away": "Ich kann den Bestätigungscode gerade nicht prüfen. Bitte nennen Sie ihn mir gleich noch einmal.",
+        "code_right": "Danke, Sie sind bestätigt.",
+        "code_known": "Sie sind schon bestätigt. Wie kann ich helfen?",
+        "ask_rating": "Wie war das? Bitte antworten Sie mit einer Zahl von 1 (schlecht) bis 5 (sehr gut).",
+        "rating_thanks": "Danke für Ihre Bewertung!",
         "source": "Quelle",
+        "refused": "Dabei kann ich Ihnen hier leider nicht helfen. Fragen Sie mich gern nach unseren Produkten und Leistungen.",
+        "caring": "Das tut mir sehr leid. Bleiben Sie damit nicht allein: Rufen Sie jetzt jemanden an, dem Sie vertrauen, oder den Notruf.",
     },
     "pt": {
         "unknown": "Desculpe, não encontrei isso nas nossas informações.",
@@ -166,7 +278,29 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "Tecle 1 para atender, qualquer outra tecla para deixar com o assistente.",
         "joining": "Você está sendo conectado.",
         "caller_gone": "A pessoa desligou.",
+        "code_sent": (
+            "Para proteger a sua conta enviei um código de verificação ao seu telefone de final {end}. "
+            "Diga-me o código, por favor."
+        ),
+        "code_sent_again": (
+            "Enviei de novo o código de verificação ao seu telefone de final {end}. Diga-me o código, por favor."
+        ),
+        "code_text": "O seu código de verificação é {code}. Vale por 10 minutos. Não o passe a mais ninguém.",
+        "code_wrong": "Esse não é o código de verificação certo. Tente de novo; tentativas restantes: {left}.",
+        "code_digits": "O código de verificação tem seis dígitos. Diga-me os seis, por favor.",
+        "code_wait": "O código de verificação está a caminho. Espere um momento antes de pedir outro.",
+        "code_no_more": "Não posso enviar outro código de verificação agora. Diga-me o que tem, por favor.",
+        "code_expired": "Esse código de verificação já não vale. Peça de novo o que precisa e eu envio outro.",
+        "code_tries": "Houve códigos errados demais e agora não posso fazer isso. Peça de novo o que precisa.",
+        "code_canceled": "Certo, parei a verificação. Em que mais posso ajudar?",
+        "code_away": "Não consigo conferir o código de verificação agora. Diga-me o código de novo daqui a pouco.",
+        "code_right": "Obrigado, a verificação está feita.",
+        "code_known": "A verificação já está feita. Como posso ajudar?",
+        "ask_rating": "Como foi o atendimento? Responda com um número de 1 (mau) a 5 (muito bom).",
+        "rating_thanks": "Obrigado pela sua avaliação!",
         "source": "Fonte",
+        "refused": "Desculpe, não posso ajudar com isso aqui. Pergunte-me sobre os nossos produtos e serviços.",
+        "caring": "Lamento muito. Não fique a sós com isto: ligue agora para alguém de confiança ou para o número de emergência.",
     },
     "hi": {
         "unknown": "माफ़ कीजिए, यह हमारी जानकारी में नहीं मिला।",
@@ -198,7 +332,24 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "कॉल लेने के लिए 1 दबाएँ, सहायक पर छोड़ने के लिए कोई और बटन।",
         "joining": "आपको जोड़ा जा रहा है।",
         "caller_gone": "कॉल करने वाले ने फ़ोन रख दिया है।",
+        "code_sent": ("आपके खाते की सुरक्षा के लिए मैंने {end} पर समाप्त होने वाले फ़ोन पर सत्यापन कोड भेजा है। कृपया कोड बताइए।"),
+        "code_sent_again": "मैंने {end} पर समाप्त होने वाले फ़ोन पर सत्यापन कोड फिर भेजा है। कृपया कोड बताइए।",
+        "code_text": "आपका सत्यापन कोड {code} है। यह 10 मिनट तक मान्य है। इसे हमारे सिवा किसी को न बताएँ।",
+        "code_wrong": "यह सही सत्यापन कोड नहीं है। कृपया फिर कोशिश करें; बाकी कोशिशें: {left}।",
+        "code_digits": "सत्यापन कोड में छह अंक होते हैं। कृपया सभी छह बताइए।",
+        "code_wait": "सत्यापन कोड रास्ते में है। दूसरा माँगने से पहले कृपया थोड़ा रुकिए।",
+        "code_no_more": "अभी दूसरा सत्यापन कोड नहीं भेज सकता। कृपया जो आपके पास है वह बताइए।",
+        "code_expired": "यह सत्यापन कोड अब मान्य नहीं है। कृपया अपनी बात फिर कहिए, मैं नया भेजूँगा।",
+        "code_tries": "बहुत बार गलत कोड आया, इसलिए अभी यह नहीं हो सकता। कृपया अपनी बात फिर कहिए।",
+        "code_canceled": "ठीक है, सत्यापन रोक दिया है। और क्या मदद करूँ?",
+        "code_away": "अभी सत्यापन कोड की जाँच नहीं हो पा रही। कृपया थोड़ी देर में कोड फिर बताइए।",
+        "code_right": "धन्यवाद, आपका सत्यापन हो गया।",
+        "code_known": "आपका सत्यापन पहले ही हो चुका है। मैं क्या मदद करूँ?",
+        "ask_rating": "आपको यह सेवा कैसी लगी? कृपया 1 (खराब) से 5 (बहुत अच्छी) तक का अंक भेजें।",
+        "rating_thanks": "आपकी रेटिंग के लिए धन्यवाद!",
         "source": "स्रोत",
+        "refused": "माफ़ कीजिए, यहाँ मैं इसमें मदद नहीं कर सकता। कृपया हमारे उत्पादों और सेवाओं के बारे में पूछिए।",
+        "caring": "मुझे बहुत दुख है। कृपया अकेले न रहें: अभी किसी अपने को या आपातकालीन नंबर पर फ़ोन कीजिए।",
     },
     "hi-Latn": {
         "unknown": "Maaf kijiye, yeh hamari jaankari mein nahi mila.",
@@ -230,7 +381,31 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "take_it": "Call lene ke liye 1 dabaiye, assistant par chhodne ke liye koi aur button.",
         "joining": "Aapko joda ja raha hai.",
         "caller_gone": "Caller ne phone rakh diya hai.",
+        "code_sent": (
+            "Aapke account ki suraksha ke liye maine {end} par khatam hone wale phone par verification code "
+            "bheja hai. Kripya code bataiye."
+        ),
+        "code_sent_again": (
+            "Maine {end} par khatam hone wale phone par verification code phir bheja hai. Kripya code bataiye."
+        ),
+        "code_text": (
+            "Aapka verification code {code} hai. Yeh 10 minute tak chalega. Ise hamare siva kisi ko na bataiye."
+        ),
+        "code_wrong": "Yeh sahi verification code nahi hai. Kripya phir koshish kijiye; baaki koshishein: {left}.",
+        "code_digits": "Verification code mein chhe digit hote hain. Kripya saare chhe bataiye.",
+        "code_wait": "Verification code raaste mein hai. Doosra maangne se pehle thoda rukiye.",
+        "code_no_more": "Abhi doosra verification code nahi bhej sakta. Kripya jo aapke paas hai woh bataiye.",
+        "code_expired": "Yeh verification code ab nahi chalega. Kripya apni baat phir kahiye, main naya bhejunga.",
+        "code_tries": "Bahut baar galat code aaya, isliye abhi yeh nahi ho sakta. Kripya apni baat phir kahiye.",
+        "code_canceled": "Theek hai, verification rok diya hai. Aur kya madad karun?",
+        "code_away": "Abhi verification code check nahi ho pa raha. Kripya thodi der mein code phir bataiye.",
+        "code_right": "Dhanyavaad, aap verified hain.",
+        "code_known": "Aap pehle se verified hain. Main kya madad karun?",
+        "ask_rating": "Aapko yah seva kaisi lagi? Kripya 1 (kharab) se 5 (bahut achchhi) tak ka ank bhejiye.",
+        "rating_thanks": "Aapki rating ke liye dhanyavaad!",
         "source": "Source",
+        "refused": "Maaf kijiye, yahan main isme madad nahi kar sakta. Kripya hamare products aur services ke baare mein puchiye.",
+        "caring": "Mujhe bahut dukh hai. Kripya akele na rahein: abhi kisi apne ko ya emergency number par phone kijiye.",
     },
 }
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from hookflash.conversation.identity import Identity
 from hookflash.conversation.turn import Turn
 
 MOST_ANSWER = 20_000
@@ -144,9 +145,4 @@ def denied(policy: Policy, turn: Turn, *, verified: bool) -> str | None:
 
 def identity(turn: Turn) -> str:
     """On whose behalf: `phone:+1...`, `whatsapp:+1...` or `user_id:...`."""
-    address = turn.said[-1].address if turn.said else None
-    if address is None:
-        return f"user_id:{turn.contact.id}"
-    if address.is_number:
-        return f"{'whatsapp' if str(address.kind) == 'whatsapp' else 'phone'}:{address.value}"
-    return f"user_id:{address.value}"
+    return str(Identity.of(turn.said[-1].address)) if turn.said else f"user_id:{turn.contact.id}"

@@ -34,6 +34,7 @@ Reading = Annotated[Caller, allowed("tools:read")]
 Writing = Annotated[Caller, allowed("tools:write")]
 Seconds = Annotated[float, Field(ge=0.5, le=60.0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+Listed = Annotated[list[Text], Field(max_length=50)]
 
 
 class Who(BaseModel):
@@ -73,6 +74,8 @@ class ToolBody(BaseModel):
     remote_name: Text | None = Field(default=None, description="mcp: what the server calls it.")
     function: Text | None = Field(default=None, description="python: a name of the entry points `hookflash.tools`.")
     builtin: Text | None = Field(default=None, description="builtin: its name.")
+    hosts: Listed | None = Field(default=None, description="send_link: hosts to which links may lead.")
+    traits: Listed | None = Field(default=None, description="look_up_customer: what the model may see of a customer.")
     timeout_seconds: Seconds | None = Field(
         default=None, description="How long it may take, all tries together. Unset: 10."
     )
@@ -95,6 +98,8 @@ class ToolChanges(BaseModel):
     remote_name: Text | None = None
     function: Text | None = None
     builtin: Text | None = None
+    hosts: Listed | None = None
+    traits: Listed | None = None
     timeout_seconds: Seconds | None = None
     auth: ToolAuth | None = Field(default=None, description="null removes it.")
     who: Who | None = None
@@ -116,6 +121,8 @@ class ShownTool(BaseModel):
     remote_name: str | None
     function: str | None
     builtin: str | None
+    hosts: list[str] | None
+    traits: list[str] | None
     timeout_seconds: float | None
     authenticated: bool = Field(description="Whether credentials are kept for it.")
     who: Who
@@ -442,6 +449,12 @@ def _there(bench: Workbench, kind: str, config: Mapping[str, Any], auth: ToolAut
             raise Invalid(
                 f"There is no {part} {config[part]} here; there are: {', '.join(known) or 'none'}.", field=part
             )
+    needs = bench.builtins[config["builtin"]].needs if kind == "builtin" else None
+    for part in sorted({"hosts", "traits"} & set(config)):
+        if config[part] and part != needs:
+            raise Invalid(f"A tool {config['builtin']} has no {part}.", field=part)
+        if part == needs and not config[part]:
+            raise Invalid(f"A tool {config['builtin']} needs {part}.", field=part)
 
 
 def _taken(limits: Limits, remote: RemoteTool | None, name: str, asked: Import) -> ToolBody:

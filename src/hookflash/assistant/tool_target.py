@@ -11,7 +11,7 @@ _PARTS: Mapping[str, Mapping[str, Any]] = {
     "http": {"method": "POST", "url": None, "timeout_seconds": 10.0},
     "mcp": {"url": None, "remote_name": None, "timeout_seconds": 10.0},
     "python": {"function": None, "timeout_seconds": 10.0},
-    "builtin": {"builtin": None},
+    "builtin": {"builtin": None, "hosts": [], "traits": []},
 }
 PARTS = frozenset(part for parts in _PARTS.values() for part in parts)
 AT_AN_ADDRESS = frozenset(kind for kind, parts in _PARTS.items() if "url" in parts)

@@ -90,7 +90,7 @@ class StoredToolbox:
         if tool.kind == "builtin":
             builtin = self._builtins.get(str(tool.config.get("builtin")))
             if builtin is not None:
-                return await builtin.run(turn, arguments, key)
+                return await builtin.of(tool)(turn, arguments, key)
         elif run := self._runs.get(tool.kind):
             return await run(tool, arguments, session_id=turn.session.id, identity=identity(turn), key=key, auth=auth)
         return ToolRefused(f"tools of the kind {tool.kind} cannot be used here")

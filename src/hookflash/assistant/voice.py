@@ -41,6 +41,11 @@ class VoiceConfig(BaseModel):
     patience: float = Field(
         default=1.0, ge=0.3, le=3.0, allow_inf_nan=False, description="Stretches the pauses that end a caller's turn."
     )
+    turn_model: Literal["", "smart-turn"] = Field(
+        default="",
+        description="A model that hears from the sound whether a caller has finished, where the words do not tell (stream);"
+        " smart-turn: about 50 ms of a core for every pause, needs the extra of this name.",
+    )
     interruptible: bool = Field(default=True, description="Whether the caller may interrupt.")
     filler_after_ms: int = Field(default=2_500, ge=0, le=20_000, description="Say a filler after this long; 0 never.")
     reprompt_after_ms: int = Field(default=8_000, ge=2_000, le=60_000, description="Ask after this much silence.")

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from hookflash.assistant.code_words import Code, Unlike, listen
+from hookflash.assistant.code_words import conceal as without_code
 from hookflash.base.clock import Clock
 from hookflash.base.phone import Address, Kind
 from hookflash.channels.gates import GATES
@@ -13,6 +15,7 @@ from hookflash.compliance import keywords
 from hookflash.conversation.intake import Arrival, Decided, Standing, Taken, decide
 from hookflash.conversation.message import Media
 from hookflash.conversation.turn import Pass, Reply, Silence, Verdict
+from hookflash.safety.personal import conceal
 from hookflash.twilio.messaging import InboundMessage
 
 
@@ -59,13 +62,18 @@ class Acceptor:
             judged = self._with_keyword(integration, arrival, standing)
             rules = integration.rules(standing.language or "en")
             verdicts = decide(GATES, judged, standing, rules, self._clock.now())
-            return judged, None if standing.seen else _taken(integration, verdicts), verdicts
+            # After the gates: to them one masked code is like the other, as if somebody said the same again and again.
+            judged = concealed(judged) if standing.awaits_code else judged
+            return judged, None if standing.seen else _taken(integration, judged.text, verdicts), verdicts
 
         message_id, taken, verdicts = await self._store.take_in(integration, arrival, judge)
         return Accepted(message_id, taken.state if taken and message_id else "duplicate", verdicts, have)
 
     @staticmethod
     def _with_keyword(integration: Integration, arrival: Arrival, standing: Standing) -> Arrival:
+        if integration.kind is Kind.WEB:
+            # The words are about messages to a phone; in a conversation on a page they are words.
+            return arrival
         settings = integration.settings
         own = {"stop": settings.stop_words, "start": settings.start_words, "help": settings.help_words}
         opt_out_type = arrival.raw.get("OptOutType")
@@ -82,7 +90,24 @@ class Acceptor:
         return replace(arrival, word=word, vendor_answers=answers)
 
 
-def _taken(integration: Integration, verdicts: Decided) -> Taken:
+def concealed(arrival: Arrival) -> Arrival:
+    """An arrival as it may be kept while a code is awaited; the code goes beside it."""
+    heard = listen(arrival.text)
+    if not isinstance(heard, Code | Unlike):
+        return arrival
+    masked = without_code(arrival.text)
+
+    def without(value: Any) -> Any:
+        if isinstance(value, list):
+            return [without(each) for each in value]
+        return masked if value == arrival.text else value
+
+    raw = {name: without(value) for name, value in arrival.raw.items()}
+    given = heard.digits if isinstance(heard, Code) else "-"
+    return replace(arrival, text=masked, raw=raw, given=given)
+
+
+def _taken(integration: Integration, text: str, verdicts: Decided) -> Taken:
     last: Verdict = verdicts[-1][1]
     match last:
         case Pass():
@@ -102,9 +127,10 @@ def _taken(integration: Integration, verdicts: Decided) -> Taken:
         burst_ms=settings.burst_ms,
         scope=integration.opt_out_scope,
         collect=settings.contact_collection,
-        settings=settings.model_dump(include={"burst_ms", "inline_budget_ms", "acknowledge_after_ms"}),
+        settings=settings.of_session(),
         notice=notice,
         verdicts=[[name, type(v).__name__, getattr(v, "why", None)] for name, v in verdicts],
+        logged=conceal(text, integration.assistant.safety.pii.keep_out),
     )
 
 

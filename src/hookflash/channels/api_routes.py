@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page
+from hookflash.base.phone import Kind
 from hookflash.channels.integration import Credentials, Integration, IntegrationSettings, parse_sender
 from hookflash.channels.store import Integrations
 from hookflash.db.pool import Connection
@@ -135,7 +136,8 @@ class ShownIntegration(BaseModel):
 
 
 def _shown(integration: Integration, public_url: str | None) -> ShownIntegration:
-    base = public_url and f"{public_url.rstrip('/')}/twilio/{integration.id}"
+    reached = public_url if integration.kind is not Kind.WEB else None
+    base = reached and f"{reached.rstrip('/')}/twilio/{integration.id}"
     return ShownIntegration(
         id=integration.id,
         name=integration.name,

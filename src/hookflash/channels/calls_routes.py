@@ -74,7 +74,9 @@ class Call(BaseModel):
     contact_id: str
     session_id: str | None
     direction: str
-    way: str = Field(description="stream, relay, gather or realtime.")
+    way: str = Field(
+        description="stream, relay, gather, realtime, or the service that conducts it: vapi, retell, bland, chat."
+    )
     address: str
     sender: str
     state: str = Field(description="queued, admitted, live, waiting (for another try), ended or refused.")

@@ -205,7 +205,7 @@ def check_calls(integration: Integration, number: PhoneNumber, ours: Addresses) 
     fixes = f"{set_it}: hookflash doctor --fix"
     if not number.voice_url or "//demo.twilio.com/" in number.voice_url:
         return [Finding(calls, State.WARN, f"Nobody answers calls of the {who}.", fixes, fixable=True)]
-    if number.voice_url != ours.calls:
+    if not _same_place(number.voice_url, ours.calls):
         elsewhere = f"Calls of the {who} go to {number.voice_url}."
         return [warn(calls, elsewhere, f"if the assistant is to answer them, {set_it} in Twilio's console")]
     if number.voice_method not in (None, "POST"):
@@ -213,6 +213,8 @@ def check_calls(integration: Integration, number: PhoneNumber, ours: Addresses) 
             Finding(calls, State.FAIL, f"The {who} uses {number.voice_method}; POST is needed.", fixes, fixable=True)
         ]
     found = [ok(calls, f"the {who} has {number.voice_url}")]
+    if number.voice_url != ours.calls:
+        found = [Finding(calls, State.WARN, _impatient(who, ours.calls), fixes, fixable=True)]
     for link, have, want, without in (
         ("fallback", number.voice_fallback_url, ours.calls_fallback, "the caller hears Twilio's error when we fail"),
         ("status callback", number.status_callback, ours.calls_status, "we do not learn how long calls were"),
@@ -224,17 +226,25 @@ def check_calls(integration: Integration, number: PhoneNumber, ours: Addresses) 
     return found
 
 
+def _same_place(have: str, want: str) -> bool:
+    """Whether two addresses differ at most in how patiently they are asked."""
+    return have.partition("#")[0] == want.partition("#")[0]
+
+
+def _impatient(where: str, want: str) -> str:
+    return f"The {where} has it without {want.partition('#')[2]}: Twilio would try once more, and only if it cannot connect."
+
+
 def _url(link: str, where: str, have: str | None, method: str | None, want: str, *, fixable: bool) -> Finding:
     mend = f"set it to {want}" + (": hookflash doctor --fix" if fixable else "")
     if not have:
         return fail(link, f"The {where} has none.", mend, fixable=fixable)
-    if have.partition("#")[0] != want.partition("#")[0]:
+    if not _same_place(have, want):
         return fail(link, f"The {where} has {have}.", mend, fixable=fixable)
     if method and method != "POST":
         return fail(link, f"The {where} uses {method}; POST is needed.", mend, fixable=fixable)
     if have != want:
-        found = f"The {where} has it without {want.partition('#')[2]}: Twilio would try once more, and only if it cannot connect."
-        return Finding(link, State.WARN, found, mend, fixable)
+        return Finding(link, State.WARN, _impatient(where, want), mend, fixable)
     return ok(link, f"the {where} has {have}")
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from hookflash.base.phone import Kind
 from hookflash.conversation.intake import Arrival, IntakeGate, Rules, Standing
 from hookflash.conversation.turn import Pass, Reply, Silence, Verdict
 
@@ -56,11 +57,20 @@ def within_spend(arrival: Arrival, standing: Standing, rules: Rules, now: dateti
         return Silence("over the spend limit of this number for today")
     if standing.spent_account >= rules.account_day_micros:
         return Silence("over the spend limit of the account for today")
+    if rules.assistant_day_micros is not None and standing.spent_assistant >= rules.assistant_day_micros:
+        return Silence("over the spend limit of the assistant for today")
+    if rules.session_micros is not None and standing.spent_session >= rules.session_micros:
+        return Silence("over the spend limit of the session")
     return Pass()
 
 
 def no_loop(arrival: Arrival, standing: Standing, rules: Rules, now: datetime) -> Verdict:
-    """Two machines talking: the same words again and again, or answers that come faster than a person types."""
+    """Two machines talking: the same words again and again, or answers that come faster than a person types.
+
+    Whoever uses the API is one that is meant to.
+    """
+    if arrival.sender.kind is Kind.WEB:
+        return Pass()
     recent = [p for p in standing.recent if p.age <= LOOP_WINDOW]
     words = _words(arrival.text)
     same = sum(_words(p.text) == words for p in recent if p.direction == "in")

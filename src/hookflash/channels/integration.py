@@ -18,6 +18,8 @@ from hookflash.conversation.turn import LineTraits
 
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 MAX_SESSION_MS = 2_592_000_000
+WEB_CHARS = 8_000
+SPOKEN_CHARS = 600
 
 
 class IntegrationSettings(BaseModel):
@@ -73,6 +75,18 @@ class IntegrationSettings(BaseModel):
             out.append(given)
         return out
 
+    def of_session(self) -> dict[str, Any]:
+        """What a session keeps of them."""
+        return self.model_dump(
+            include={
+                "burst_ms",
+                "inline_budget_ms",
+                "acknowledge_after_ms",
+                "session_duration_ms",
+                "contact_collection",
+            }
+        )
+
 
 class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
     """What proves Twilio to us and us to Twilio; sealed in the database, never shown again.
@@ -119,7 +133,7 @@ class Integration:
 
     @property
     def kind(self) -> Kind:
-        return Kind.WHATSAPP if self.sender.startswith("whatsapp:") else Kind.SMS
+        return {"whatsapp": Kind.WHATSAPP, "web": Kind.WEB}.get(self.sender.partition(":")[0], Kind.SMS)
 
     @property
     def is_service(self) -> bool:
@@ -153,6 +167,8 @@ class Integration:
             contact_day_micros=round(s.contact_day_usd * 1e6),
             account_day_micros=round(s.account_day_usd * 1e6),
             stale_after=s.stale_after_minutes * 60.0,
+            session_micros=round(self.assistant.safety.spend.session_usd * 1e6),
+            assistant_day_micros=round(self.assistant.safety.spend.day_usd * 1e6),
             texts={
                 word: text(key, language, company=self.assistant.company, overrides=self.assistant.templates)
                 for word, key in (("stop", "opted_out"), ("start", "opted_in"), ("help", "help"))
@@ -161,9 +177,12 @@ class Integration:
 
 
 def line_traits(sender: Address, segment_budget: int | None) -> LineTraits:
-    """What an answer from this sender may look like."""
+    """What an answer from this sender may look like. One of the web may end in how it speaks: `web:...:voice`."""
     if sender.kind is Kind.WHATSAPP:
         return LineTraits("whatsapp")
+    if sender.kind is Kind.WEB:
+        spoken = sender.value.endswith(":voice")
+        return LineTraits("web", max_chars=SPOKEN_CHARS if spoken else WEB_CHARS, spoken=spoken)
     return LineTraits("sms", segment_budget=segment_budget)
 
 

@@ -41,6 +41,7 @@ class Desk:
     integrations: Integrations
     worker: Callable[[], int]
     point: Callable[[str], None] = lambda name: None
+    _revisions: lane_store.Revisions = field(init=False, default_factory=dict)
     _load: Coalesced[str, tuple[Work, list[str]]] = field(init=False)
     _commit: Coalesced[Commit, tuple[Leaving, ...] | Newer] = field(init=False)
     _release: Coalesced[Release, None] = field(init=False)
@@ -54,7 +55,7 @@ class Desk:
 
     async def _load_all(self, account_id: str, contacts: Sequence[str]) -> list[tuple[Work, list[str]]]:
         async with self.db.at_once(account_id) as conn:
-            return await lane_store.load(conn, contacts)
+            return await lane_store.load(conn, contacts, self._revisions)
 
     async def _commit_all(
         self, account_id: str, commits: Sequence[Commit]

@@ -44,6 +44,10 @@ class Blobs(Protocol):
         """Raises NotFound."""
         ...
 
+    async def delete(self, key: str) -> None:
+        """What is not there is as good as deleted."""
+        ...
+
 
 class Transcriber(Protocol):
     """Puts speech into words; raises Unavailable when it cannot now, Invalid for sound that it cannot read."""

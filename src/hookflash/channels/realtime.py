@@ -1,15 +1,18 @@
 """A call of speech to speech as ours: its functions are done here, and its turns become turns of the session."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
 
 import structlog
 
 from hookflash.assistant import realtime as told
+from hookflash.assistant.act import Acting
+from hookflash.assistant.tool import Tool, Toolbox
 from hookflash.base.ids import new_id
 from hookflash.channels.recorder import Recorder
-from hookflash.channels.voice_jobs import REMEMBERED, Switchboard, Talk
+from hookflash.channels.voice_jobs import REMEMBERED, Switchboard, Talk, Thinking
 from hookflash.conversation.segment import Segment
-from hookflash.conversation.turn import Answerer, Ending, HandOff, Usage
+from hookflash.conversation.turn import Answerer, Ending, HandOff, Turn, Usage
 from hookflash.safety.pii import mask_numbers
 from hookflash.speech.events import EndCall, Heard, Measured, TransferTo
 from hookflash.speech.realtime_events import Spent
@@ -25,13 +28,13 @@ TOLD_COLLEAGUE = "A colleague has been told and will get back to the customer. S
 MUST_NOT = "This must not be answered. Say that you cannot help with it."
 
 
-def opening(talk: Talk) -> Opening:
-    """How the talk with the vendor begins: the assistant's rules and functions, and what was said before."""
+def opening(talk: Talk, tools: tuple[Tool, ...] = (), about: tuple[str, ...] = ()) -> Opening:
+    """How the talk with the vendor begins: the assistant's rules and functions, what was said before, and is known."""
     voice = talk.voice
     hands_off = can_hand_off(talk)
     return Opening(
-        instructions=told.instructions(talk.config, voice.language, hands_off=hands_off),
-        functions=told.functions(hands_off=hands_off),
+        instructions=told.instructions(talk.config, voice.language, hands_off=hands_off, tools=tools, about=about),
+        functions=told.functions(hands_off=hands_off, tools=tools),
         history=tuple((e.said, e.answered) for e in talk.history[-REMEMBERED:]),
         voice=voice.voice or None,
         language=voice.language,
@@ -52,13 +55,27 @@ class _Turn:
     found: list[Ending] = field(default_factory=list)
     hand_off: str | None = None
     usage: Usage = field(default_factory=Usage)
+    acting: Acting | None = None
 
 
 class RealtimeMind:
     """Does what the vendor's functions say, and keeps the turns of one call."""
 
-    def __init__(self, switchboard: Switchboard, lookup: Answerer, talk: Talk, model: str, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        lookup: Answerer,
+        talk: Talk,
+        model: str,
+        recorder: Recorder,
+        toolbox: Toolbox,
+        verified: Callable[[Turn], Awaitable[bool]],
+        tools: tuple[Tool, ...],
+    ) -> None:
         self._switchboard = switchboard
+        self._toolbox = toolbox
+        self._verified = verified
+        self._tools = tools
         self._searching = replace(switchboard, answer=lookup)
         self._talk = talk
         self._model = model
@@ -75,6 +92,8 @@ class RealtimeMind:
                 return self._hand_off(turn, told.argument(arguments) or "asked for a person")
             case told.END_CALL:
                 return Outcome(DONE, EndCall("the caller has said goodbye"))
+            case _ if any(tool.name == name for tool in self._tools):
+                return await self._act(turn, name, arguments)
             case _:
                 log.warning("the model wants a function that is not there", call=self._talk.call.id)
                 return Outcome(UNKNOWN)
@@ -92,6 +111,18 @@ class RealtimeMind:
         elif isinstance(record.verdict, HandOff) and can_hand_off(self._talk):
             return self._hand_off(turn, record.verdict.why)
         return Outcome("".join(pieces) or MUST_NOT)
+
+    async def _act(self, turn: int, name: str, arguments: str) -> Outcome:
+        known, talk = self._of(turn), self._talk
+        if known.acting is None:
+            asking = self._switchboard.turn(talk, arguments, talk.voice.language)
+            # A code that is spoken here would be heard by the vendor: who is not verified yet is refused.
+            verified = await self._verified(asking)
+            known.acting = Acting(asking, talk.config, self._toolbox, self._tools, verified)
+        output = await told.act(known.acting, name, arguments, known.usage.model_micros)
+        if known.acting.hand_off is not None and known.hand_off is None:
+            return self._hand_off(turn, known.acting.hand_off)
+        return Outcome(UNREADABLE if output is None else output)
 
     def _hand_off(self, turn: int, reason: str) -> Outcome:
         self._of(turn).hand_off = reason
@@ -125,7 +156,7 @@ class RealtimeMind:
             known.usage.output_tokens + beside.output_tokens,
             model_micros=known.usage.model_micros + beside.model_micros,
         )
-        turn_id, _ = talk.turns.get(heard.turn, (new_id("turn"), None))
+        before = talk.turns.get(heard.turn) or Thinking(new_id("turn"))
         ending = told.concluded(
             talk.config,
             known.found,
@@ -135,8 +166,9 @@ class RealtimeMind:
             language=talk.call.contact.language or talk.voice.language.partition("-")[0],
             usage=usage,
             hand_off=known.hand_off,
+            tools=tuple(known.acting.used) if known.acting else (),
         )
-        talk.turns[heard.turn] = (turn_id, ending)
+        talk.turns[heard.turn] = replace(before, ending=ending)
         measures = asdict(measured) if measured else {}
         measures.pop("turn", None)
         await self._switchboard.settle(

@@ -1,12 +1,14 @@
 """Speech to speech: the socket of a call whose sound goes to a vendor that hears, thinks and speaks by itself."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 
 import anyio
 import structlog
 from fastapi import APIRouter, WebSocket
 
+from hookflash.assistant.realtime import offered
+from hookflash.assistant.tool import Tool, Toolbox
 from hookflash.base.clock import Clock
 from hookflash.base.errors import Misconfigured
 from hookflash.base.tasks import bare_error
@@ -17,7 +19,7 @@ from hookflash.channels.media_routes import MediaSocket
 from hookflash.channels.recorder import Recorder
 from hookflash.channels.voice_jobs import Talk
 from hookflash.channels.voice_routes import Voices, handshake
-from hookflash.conversation.turn import Answerer
+from hookflash.conversation.turn import Answerer, Turn
 from hookflash.speech.events import Marked, Pressed
 from hookflash.speech.run_call import FAILED
 from hookflash.speech.run_realtime import RealtimeDevices, RealtimeShell
@@ -32,12 +34,16 @@ class Dialogues:
     """What the calls of speech to speech of a process share; it lies in `app.state.dialogues`.
 
     `vendor` gives one by its name or raises Misconfigured; `usual` is the one of assistants that name none. `lookup` answers a
-    question with the passages that bear on it.
+    question with the passages that bear on it. `toolbox` has the tools of the assistants, `verified` knows who has
+    proven to hold their phone, `memory` what is known of the customer when the call begins.
     """
 
     vendor: Callable[[str], Sts]
     usual: str
     lookup: Answerer
+    toolbox: Toolbox
+    verified: Callable[[Turn], Awaitable[bool]]
+    memory: Callable[[Turn], Awaitable[tuple[str, ...]]]
     clock: Clock
 
 
@@ -68,8 +74,11 @@ async def _run(socket: WebSocket, integration: Integration, voices: Voices, dial
     talk.voice = integration.assistant.voice
     voices.arrived(talk.call.call_sid)
     recorder = voices.recorder(integration, talk.call.call_sid, voices.base(socket), begin=not line.again)
+    first = voices.switchboard.turn(talk, "", talk.voice.language)
+    tools = offered(await dialogues.toolbox.tools(first))
+    about = await dialogues.memory(first)
     try:
-        shell = RealtimeShell(_devices(line, talk, integration, voices, dialogues, recorder))
+        shell = RealtimeShell(_devices(line, talk, integration, voices, dialogues, recorder, tools, about))
     except Misconfigured as error:
         log.warning("call cannot be heard or answered", integration=integration.id, reason=error.message)
         await voices.switchboard.end(talk, f"{FAILED}{error.message}")
@@ -112,14 +121,19 @@ def _devices(
     voices: Voices,
     dialogues: Dialogues,
     recorder: Recorder,
+    tools: tuple[Tool, ...],
+    about: tuple[str, ...],
 ) -> RealtimeDevices:
     vendor = dialogues.vendor(talk.voice.realtime or dialogues.usual)
+    mind = realtime.RealtimeMind(
+        voices.switchboard, dialogues.lookup, talk, vendor.name, recorder, dialogues.toolbox, dialogues.verified, tools
+    )
     phrases = door.Phrases(integration, talk.voice.language.partition("-")[0])
     return RealtimeDevices(
         line=line,
         vendor=vendor,
-        opening=realtime.opening(talk),
-        mind=realtime.RealtimeMind(voices.switchboard, dialogues.lookup, talk, vendor.name, recorder),
+        opening=realtime.opening(talk, tools, about),
+        mind=mind,
         clock=dialogues.clock,
         rules=door.realtime_rules(talk.voice, phrases, again=line.again),
     )

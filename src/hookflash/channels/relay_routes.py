@@ -157,7 +157,7 @@ class _RelaySession:
                 await self._perform(self._machine.reply(turn, failed, last=True))
             else:
                 await self._perform(self._machine.reply(turn, "", last=True))
-                hand_off = record.ending.hand_off if record.ending else None
+                hand_off = record.hand_off
         self._scopes.pop(turn, None)
         # Nobody tells when the words have been said. They are kept before the next, for nobody knows what comes then.
         await self._voices.webhooks.clock.sleep(len("".join(spoken)) / SPOKEN_PER_SECOND + SETTLING)

@@ -7,9 +7,7 @@ from hookflash.base.phone import Kind
 from hookflash.channels.integration import Integration
 from hookflash.twilio.account import Account
 from hookflash.twilio.resources import MessagingService, PhoneNumber
-
-# Five more tries after any failure; by default Twilio tries once more, and only when it could not connect.
-OVERRIDES = "#rc=5&rp=all"
+from hookflash.twilio.webhooks import INSISTENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +27,10 @@ def addresses(public_url: str, integration_id: str) -> Addresses:
     base = f"{public_url.rstrip('/')}/twilio/{integration_id}"
     voice = f"{base}/voice"
     return Addresses(
-        f"{base}/messages{OVERRIDES}",
+        f"{base}/messages{INSISTENT}",
         f"{base}/fallback",
         f"{base}/status",
-        voice,
+        f"{voice}{INSISTENT}",
         f"{voice}/fallback",
         f"{voice}/status",
     )

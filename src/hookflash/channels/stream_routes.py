@@ -25,7 +25,7 @@ from hookflash.conversation.segment import Segment
 from hookflash.knowledge.language import detect
 from hookflash.rest.socket import receive, take_over
 from hookflash.speech.audio import FRAME_SECONDS
-from hookflash.speech.devices import OtherLanguage
+from hookflash.speech.devices import OtherLanguage, TurnModel
 from hookflash.speech.events import EndCall, Heard, Marked, Measured, Pressed, TransferTo
 from hookflash.speech.jitter import JitterBuffer
 from hookflash.speech.run_call import FAILED, CallShell, Devices, Phrases, Say
@@ -53,8 +53,16 @@ class Studio(Protocol):
 class Sound:
     """What the streams of a process share; it lies in `app.state.sound`. The model is loaded with the first call."""
 
-    def __init__(self, make_scorer: Callable[[], GatedScorer], studio: Studio, clock: Clock) -> None:
+    def __init__(
+        self,
+        make_scorer: Callable[[], GatedScorer],
+        studio: Studio,
+        clock: Clock,
+        make_turn_model: Callable[[], TurnModel],
+    ) -> None:
         self._make_scorer = make_scorer
+        self._make_turn_model = make_turn_model
+        self._turn_model: TurnModel | None = None
         self.studio = studio
         self.clock = clock
         self.phrases = Phrases()
@@ -69,6 +77,13 @@ class Sound:
                 scorer = await anyio.to_thread.run_sync(self._make_scorer)
                 self._vad = await self._stack.enter_async_context(VadBatcher(scorer).running())
             return self._vad
+
+    async def turn_model(self) -> TurnModel:
+        """What tells whether a caller has finished. Raises Misconfigured where it is not installed."""
+        async with self._loading:
+            if self._turn_model is None:
+                self._turn_model = await anyio.to_thread.run_sync(self._make_turn_model)
+            return self._turn_model
 
     async def aclose(self) -> None:
         await self._stack.aclose()
@@ -125,6 +140,8 @@ class StreamSession:
         talk = self._talk
         try:
             devices = self._devices(talk)
+            if talk.voice.turn_model:
+                devices = replace(devices, turn_model=await self._sound.turn_model())
         except Misconfigured as error:
             log.warning("stream cannot be heard or answered", integration=self._integration.id, reason=error.message)
             await self._switchboard.end(talk, f"{FAILED}{error.message}")
@@ -323,7 +340,7 @@ class StreamSession:
             self._shell.post(EndCall("the call is at its dearest"))
             return
         record = await self._switchboard.think(talk, turn, said, spoken, language)
-        if record.ending is not None and record.ending.hand_off and talk.voice.transfer_to:
+        if record.hand_off and talk.voice.transfer_to:
             self._shell.post(TransferTo(talk.voice.transfer_to))
 
     async def look_up(self, said: str, settled: bool) -> None:

@@ -2,14 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
-import msgspec
 import structlog
 
 from hookflash.assistant import cost
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.masked import names_of
 from hookflash.assistant.templates import text as template
 from hookflash.base.clock import Clock
 from hookflash.base.ids import new_id
@@ -31,7 +32,10 @@ from hookflash.conversation.turn import (
     Silence,
     Turn,
     TurnRecord,
+    ending_record,
+    verdicts_record,
 )
+from hookflash.safety.personal import conceal
 from hookflash.twilio.plain_text import to_plain
 from hookflash.twilio.segments import count, shorten, smart, split
 
@@ -141,14 +145,15 @@ class Thinker:
         outgoing = tuple(self._outgoing(unanswered, body, delay=delay) for body in bodies)
         text_micros = sum(out.cost_micros for out in outgoing)
         state, why, kind, hand_off = _outcome(record)
+        kept = partial(conceal, kinds=config.safety.pii.keep_out, names=names_of(turn.contact))
         return Thought(
             unanswered=unanswered,
             turn_id=turn.id,
             state=state,
             why=why,
-            said=turn.words,
-            question=ending.question if ending else None,
-            answered="\n".join(bodies),
+            said=kept(turn.words),
+            question=kept(ending.question) if ending else None,
+            answered=kept("\n".join(bodies)),
             kind=kind,
             confidence=ending.confidence if ending else None,
             model=ending.model if ending else None,
@@ -159,6 +164,10 @@ class Thinker:
             cost_micros=text_micros + (ending.usage.model_micros + ending.usage.embedding_micros if ending else 0),
             scope=integration.opt_out_scope,
             hand_off=hand_off if config.hand_off else None,
+            rate_after=config.ask_rating.after_minutes * 60.0
+            if config.ask_rating.enabled and kind == "answered" and hand_off is None
+            else None,
+            concealed={m.id: text for m in unanswered.messages if (text := kept(m.text)) != m.text},
         )
 
 
@@ -192,15 +201,13 @@ def _record(
     record: TurnRecord, text_micros: int, thinking: float, waited: float, segments: list[int | None]
 ) -> dict[str, Any]:
     ending = record.ending
-    verdicts = [[name, type(verdict).__name__, getattr(verdict, "why", None)] for name, verdict in record.verdicts]
-    out: dict[str, Any] = {"verdicts": verdicts, "text_micros": text_micros, "segments": segments}
     stages = {"waited": round(waited * 1000, 1), "thinking": round(thinking, 1)}
     if ending is not None:
         stages |= {name: round(ms, 1) for name, ms in ending.stages.items()}
-        out |= {
-            "sources": msgspec.to_builtins(ending.sources),
-            "usage": msgspec.to_builtins(ending.usage),
-            "degraded": list(ending.degraded),
-            **({"tools": msgspec.to_builtins(ending.tools)} if ending.tools else {}),
-        }
-    return out | {"stages": stages}
+    return {
+        "verdicts": verdicts_record(record.verdicts),
+        "text_micros": text_micros,
+        "segments": segments,
+        **ending_record(ending),
+        "stages": stages,
+    }

@@ -45,6 +45,13 @@ def attested(door: Door) -> Verdict:
     return Pass()
 
 
+def wanted(door: Door) -> Verdict:
+    """Whoever rings us wants to talk to us, also after a STOP by text; nobody who opted out is rung."""
+    if door.standing.opted_out and door.arrival.direction == "out":
+        return Silence("they have opted out")
+    return Pass()
+
+
 def few_at_once(door: Door) -> Verdict:
     if door.standing.live_calls >= door.voice.concurrent_per_number:
         return Silence(f"{door.standing.live_calls} calls of this number at once")
@@ -63,6 +70,11 @@ def within_spend(door: Door) -> Verdict:
         return Silence("over the spend limit of this number for today")
     if door.standing.spent_account >= settings.account_day_usd * 1e6:
         return Silence("over the spend limit of the account for today")
+    spend = door.integration.assistant.safety.spend
+    if door.standing.spent_assistant >= spend.day_usd * 1e6:
+        return Silence("over the spend limit of the assistant for today")
+    if door.standing.spent_session >= spend.session_usd * 1e6:
+        return Silence("over the spend limit of the session")
     return Pass()
 
 
@@ -70,6 +82,7 @@ VOICE_GATES = (
     ("enabled", enabled),
     ("allow-list", allowed),
     ("attestation", attested),
+    ("opt-out", wanted),
     ("concurrency", few_at_once),
     ("rate", few_an_hour),
     ("spend", within_spend),

@@ -8,6 +8,8 @@ import structlog
 
 from hookflash.assistant import speech_cost
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.code_words import conceal
+from hookflash.assistant.masked import names_of
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.clock import Clock
 from hookflash.base.ids import new_id
@@ -16,7 +18,7 @@ from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
 from hookflash.channels.outbound import Dialled
 from hookflash.channels.redial_jobs import LOOK_AFTER, attempt_ended, look_later
-from hookflash.conversation import attempt_store, call_store, transfer_store
+from hookflash.conversation import attempt_store, call_store, heard_store, transfer_store
 from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.message import Direction, Message
 from hookflash.conversation.take_turn import take_turn
@@ -26,6 +28,7 @@ from hookflash.conversation.turn import (
     Check,
     Ending,
     Exchange,
+    Gate,
     LineTraits,
     NamedGates,
     Pass,
@@ -33,9 +36,12 @@ from hookflash.conversation.turn import (
     Turn,
     TurnRecord,
     Usage,
+    Verdict,
+    verdicts_record,
 )
 from hookflash.db.pool import Database
 from hookflash.safety.card_question import asks_for_card
+from hookflash.safety.personal import conceal as conceal_kinds
 from hookflash.safety.pii import digits_in, mask_digits, mask_numbers
 
 log = structlog.get_logger()
@@ -63,20 +69,31 @@ class SayLine:
         return "".join(self._pieces)
 
 
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A turn before it is history: its id, and once it was thought how that ended and which gates it came through."""
+
+    turn_id: str
+    ending: Ending | None = None
+    verdicts: tuple[tuple[str, Verdict], ...] = ()
+
+
 @dataclass(slots=True)
 class Talk:
     """One live call: `history` is its latest past, `settled` counts the turns that it has had. Cost in micro-dollars.
 
-    `private`: our last words asked for a number that must not be kept, so numbers in the next ones of the caller are not.
+    `private`: our last words asked for a number that must not be kept, so numbers in the next ones of the caller are not;
+    `awaits_code`: the caller is being verified, and may say the code at any time.
     """
 
     call: OpenCall
     voice: VoiceConfig
     config: AssistantConfig
     history: list[Exchange]
-    turns: dict[int, tuple[str, Ending | None]] = field(default_factory=dict)
+    turns: dict[int, Thinking] = field(default_factory=dict)
     settled: int = 0
     private: bool = False
+    awaits_code: bool = False
     cost_micros: int = 0
     parts: dict[str, int] = field(default_factory=dict)
 
@@ -122,7 +139,7 @@ class Switchboard:
                 state="refused" if why else "admitted",
                 why=why,
                 verdicts=[[name, type(v).__name__, getattr(v, "why", None)] for name, v in verdicts],
-                settings={},
+                settings=integration.settings.of_session(),
                 now=now,
             )
         return call_id, token, why
@@ -180,7 +197,11 @@ class Switchboard:
         async with self.db.tenant(account_id) as conn:
             call_id = await call_store.find_call(conn, call_sid)
             call = await call_store.get_open_call(conn, call_id) if call_id else None
-        return self._talk(call) if call else None
+            if call is None:
+                return None
+            talk = self._talk(call)
+            talk.awaits_code = await heard_store.awaits_code(conn, call.session.id)
+        return talk
 
     @staticmethod
     def _talk(call: OpenCall) -> Talk:
@@ -190,10 +211,11 @@ class Switchboard:
 
     async def think(self, talk: Talk, number: int, said: str, say: Say, language: str | None) -> TurnRecord:
         """One turn of a call: gates, then the answer, said piece by piece."""
-        turn = self._turn(talk, said, language)
-        talk.turns[number] = (turn.id, None)
-        record = await take_turn(turn, gates=self.gates, answer=self.answer, checks=self.checks, line=SayLine(say))
-        talk.turns[number] = (turn.id, record.ending)
+        turn = self.turn(talk, said, language)
+        talk.turns[number] = Thinking(turn.id)
+        gates = without_codes(self.gates) if talk.awaits_code or talk.private else self.gates
+        record = await take_turn(turn, gates=gates, answer=self.answer, checks=self.checks, line=SayLine(say))
+        talk.turns[number] = Thinking(turn.id, record.ending, record.verdicts)
         if record.ending is not None:
             usage = record.ending.usage
             talk.add_cost("llm", usage.model_micros + usage.embedding_micros)
@@ -201,11 +223,12 @@ class Switchboard:
 
     async def look_up(self, talk: Talk, said: str, language: str | None) -> None:
         """What the caller is saying, and will probably have asked, is searched for already; nothing is written."""
-        if self.look_ahead is not None and not talk.too_dear:
-            usage = await self.look_ahead(self._turn(talk, said, language))
+        if self.look_ahead is not None and not (talk.too_dear or talk.awaits_code or talk.private):
+            usage = await self.look_ahead(self.turn(talk, said, language))
             talk.add_cost("llm", usage.embedding_micros)
 
-    def _turn(self, talk: Talk, said: str, language: str | None) -> Turn:
+    def turn(self, talk: Talk, said: str, language: str | None) -> Turn:
+        """What a turn of the call may know in which this was said."""
         call, turn_id, now = talk.call, new_id("turn"), self.clock.now()
         contact = replace(call.contact, language=(language or "").partition("-")[0] or call.contact.language)
         return Turn(
@@ -239,11 +262,22 @@ class Switchboard:
 
         Where we had asked for one, every number is: a security code has no check digit.
         """
-        turn_id, ending = talk.turns.pop(number, (new_id("turn"), None))
+        thinking = talk.turns.pop(number, None) or Thinking(new_id("turn"))
+        ending = thinking.ending
         for dropped in [older for older in talk.turns if older < number]:
             del talk.turns[dropped]
+        if ending is not None and ending.said is not None:
+            said = ending.said
+        elif talk.awaits_code:
+            said = conceal(said)
+        if ending is not None:
+            talk.awaits_code = ending.awaits_code
         keyed = said.replace("*", "").isdecimal() and digits_in(said) >= CARD_DIGITS
-        masked = mask_digits if talk.private or keyed else mask_numbers
+        numbers = mask_digits if talk.private or keyed else mask_numbers
+
+        def masked(text: str) -> str:
+            return conceal_kinds(numbers(text), talk.config.safety.pii.keep_out, names_of(talk.call.contact))
+
         talk.private = asks_for_card(whole)
         said, heard, whole = masked(said), masked(heard), masked(whole)
         if ending is not None:
@@ -253,7 +287,10 @@ class Switchboard:
         talk.settled += 1
         del talk.history[:-REMEMBERED]
         micros = ending.usage.model_micros + ending.usage.embedding_micros if ending else 0
-        turn = CallTurn(turn_id, number, said, heard, whole, interrupted, ending, measures or {}, {}, micros)
+        record = {"verdicts": verdicts_record(thinking.verdicts)}
+        turn = CallTurn(
+            thinking.turn_id, number, said, heard, whole, interrupted, ending, measures or {}, record, micros
+        )
         async with self.db.tenant(talk.call.account_id) as conn:
             await call_store.keep_turn(conn, talk.call, turn, self.clock.now())
 
@@ -309,10 +346,10 @@ class Switchboard:
         async with self.db.tenant(account_id) as conn:
             return await transfer_store.came_to_nothing(conn, transfer_id, state, self.clock.now())
 
-    async def how_it_ended(self, account_id: str, call_sid: str) -> call_store.HowEnded | None:
-        """What is known of a call whose socket is closed; counts this as one more time that it was lost."""
+    async def how_it_ended(self, account_id: str, call_sid: str, goes_on: bool) -> call_store.HowEnded | None:
+        """What is known of a call whose socket is closed; if the call goes on, that may be one more time that it was lost."""
         async with self.db.tenant(account_id) as conn:
-            return await call_store.how_ended(conn, call_sid, self.clock.now())
+            return await call_store.how_ended(conn, call_sid, goes_on, self.clock.now())
 
     async def finished(self, account_id: str, call_sid: str, status: str, seconds: int) -> list[str]:
         """Twilio says that a call is over: calls by which a person is being rung for it and that are to end too."""
@@ -334,6 +371,18 @@ class Switchboard:
                 parts={"telephony": speech_cost.telephony(way, direction, seconds).micros},
             )
             return await transfer_store.abandoned(conn, call_id, now)
+
+
+def without_codes(gates: NamedGates) -> NamedGates:
+    """The same gates, which may ask others, without the number that a caller may be telling."""
+
+    def blind(gate: Gate) -> Gate:
+        async def ask(turn: Turn) -> Verdict:
+            return await gate(replace(turn, said=tuple(replace(m, text=conceal(m.text)) for m in turn.said)))
+
+        return ask
+
+    return [(name, blind(gate)) for name, gate in gates]
 
 
 def summary_of(exchanges: Sequence[Exchange], questions: int) -> str | None:

@@ -187,13 +187,13 @@ async def after(integration_id: str, request: Request, here: Here) -> Response:
     talk = await here.switchboard.resume(integration.account_id, call_sid)
     if talk is None:
         return spoken(twiml.response(twiml.hang_up()))
-    how = await here.switchboard.how_it_ended(integration.account_id, call_sid)
+    over = one(form, "CallStatus") in ("completed", "canceled") or one(form, "SessionStatus") == "completed"
+    how = await here.switchboard.how_it_ended(integration.account_id, call_sid, not over)
     if one(form, "HandoffData") or (how and how.why == TRANSFERRED):
         return spoken(await here.handover.begin(integration, talk, here.base(request)))
     phrases = phrases_of(integration)
     if how and how.why and how.why.startswith(FAILED):
         return spoken(twiml.response(twiml.say(phrases["failed"], language=talk.voice.language), twiml.hang_up()))
-    over = one(form, "CallStatus") in ("completed", "canceled") or one(form, "SessionStatus") == "completed"
     if over or how is None or how.why is not None:
         return spoken(twiml.response(twiml.hang_up()))
     if how.lost > RECONNECTS:
@@ -288,7 +288,7 @@ async def gather(integration_id: str, request: Request, here: Here) -> Response:
     hand_off = False
     with anyio.move_on_after(GATHER_SECONDS) as scope:
         record = await here.switchboard.think(talk, 1, said, say, talk.voice.language)
-        hand_off = bool(record.ending and record.ending.hand_off) and bool(talk.voice.transfer_to)
+        hand_off = bool(record.hand_off and talk.voice.transfer_to)
     whole = phrases["failed"] if scope.cancelled_caught else "".join(pieces).strip()
     await here.switchboard.settle(talk, 1, said=said, heard=whole, whole=whole, interrupted=False)
     # Twilio's ears and voice are paid by the turn.

@@ -17,8 +17,8 @@ from hookflash.cli.opening import read_settings, run
 from hookflash.cli.turn_view import facts, passage_rows, passages, speech
 from hookflash.cli.turns_store import Taken, headings_of
 from hookflash.conversation.message import Direction, Message
-from hookflash.conversation.segment import Segment
-from hookflash.conversation.turn import Contact, Ending, Session, Turn
+from hookflash.conversation.take_turn import TextLine, take_turn
+from hookflash.conversation.turn import Contact, Ending, Session, Turn, TurnRecord
 from hookflash.settings import Settings
 from hookflash.twilio.segments import count
 from hookflash.wiring import Core, open_core
@@ -30,6 +30,7 @@ app = typer.Typer(add_completion=False)
 def ask(
     question: Annotated[str, typer.Argument(help="What a customer would write.")],
     assistant: Annotated[str | None, typer.Option(help="The assistant (name or id), where there are several.")] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="Ask the working copy, which is not published.")] = False,
     account: Annotated[str | None, typer.Option(help="The account, where there are several.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print question, passages and answer as JSON.")] = False,
 ) -> None:
@@ -39,7 +40,7 @@ def ask(
     """
     if not question.strip():
         raise Invalid("The question is empty.")
-    ending, headings = run(_ask, read_settings(), question, assistant, account)
+    ending, headings = run(_ask, read_settings(), question, assistant, account, draft)
     if as_json:
         screen.as_json(msgspec.to_builtins(ending))
     else:
@@ -49,18 +50,35 @@ def ask(
 
 
 async def _ask(
-    settings: Settings, question: str, wanted: str | None, account: str | None
+    settings: Settings, question: str, wanted: str | None, account: str | None, draft: bool
 ) -> tuple[Ending, dict[int, tuple[str, ...]]]:
     async with open_core(settings) as core:
         account_id = await account_meant(core, account)
         found = await assistant_meant(core, account_id, wanted)
 
-        async def say(segment: Segment) -> None:
-            """The ending holds all of it."""
-
-        ending = await core.answer(_turn(core, account_id, found.id, found.revision, found.config, question), say)
+        config = found.draft if draft else found.config
+        turn = _turn(core, account_id, found.id, found.revision, config, question)
+        record = await take_turn(turn, gates=core.guard.gates, answer=core.answer, checks=(), line=TextLine())
+        ending = record.ending or _stopped(record, question)
         async with core.db.tenant(account_id) as conn:
             return ending, await headings_of(conn, [source.chunk_id for source in ending.sources])
+
+
+def _stopped(record: TurnRecord, question: str) -> Ending:
+    """How a turn ended that a gate did not let through."""
+    gate, why = record.verdicts[-1][0], getattr(record.verdict, "why", "")
+    return Ending(
+        kind="refused",
+        text=record.heard,
+        question=question,
+        confidence=1.0,
+        sources=(),
+        model=f"gate ({gate})",
+        prompt_revision="",
+        language="",
+        degraded=(str(why),),
+        hand_off=record.hand_off,
+    )
 
 
 def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config: AssistantConfig, words: str) -> Turn:
@@ -85,7 +103,12 @@ def _show(question: str, ending: Ending, headings: dict[int, tuple[str, ...]]) -
     sources = msgspec.to_builtins(ending.sources)
     console.print(passages(passage_rows(sources, headings)))
     console.print(speech("answer", "us", ending.text))
-    record = {"stages": ending.stages, "degraded": list(ending.degraded), "segments": [count(ending.text).number]}
+    record = {
+        "grounding": ending.grounding,
+        "stages": ending.stages,
+        "degraded": list(ending.degraded),
+        "segments": [count(ending.text).number],
+    }
     micros = ending.usage.model_micros + ending.usage.embedding_micros
     console.print(
         facts(
@@ -103,7 +126,9 @@ def _show(question: str, ending: Ending, headings: dict[int, tuple[str, ...]]) -
             )
         )
     )
-    if not ending.sources:
+    if ending.kind == "refused":
+        screen.next_step("see what is let through, and how well:", "hookflash eval safety")
+    elif not ending.sources:
         screen.next_step("nothing bears on it; take documents in:", "hookflash ingest PATH")
     elif ending.kind == "failed":
         screen.next_step("see which link is broken:", "hookflash doctor")

@@ -15,6 +15,7 @@ from hookflash.assistant.model import ChatModel
 from hookflash.base.errors import Invalid
 from hookflash.cli import screen
 from hookflash.cli.evaluate_retrieval import retrieval
+from hookflash.cli.evaluate_safety import safety
 from hookflash.cli.meant import account_meant, assistant_meant
 from hookflash.cli.opening import read_settings, run
 from hookflash.insight import replay_store
@@ -31,8 +32,9 @@ app = typer.Typer(
 )
 AT_ONCE = 4
 
-Draft = Annotated[
-    Path | None, typer.Option(help="A JSON file with changes to the assistant's configuration, tried instead of it.")
+Draft = Annotated[bool, typer.Option("--draft", help="Ask the working copy, which is not published.")]
+Changes = Annotated[
+    Path | None, typer.Option(help="A JSON file with changes to the assistant's configuration, tried on top of it.")
 ]
 Named = Annotated[str | None, typer.Option(help="The assistant (name or id), where there are several.")]
 Owner = Annotated[str | None, typer.Option(help="The account, where there are several.")]
@@ -44,11 +46,12 @@ def _group() -> None:
     """Keeps each command one of its own."""
 
 
-@app.command("run", epilog="Example: hookflash eval run questions.yaml --draft shorter.json")
+@app.command("run", epilog="Example: hookflash eval run questions.yaml --changes shorter.json")
 def run_cases(
     file: Annotated[Path, typer.Argument(help="Cases: YAML, JSON or JSON Lines.")],
     assistant: Named = None,
-    draft: Draft = None,
+    draft: Draft = False,
+    changes: Changes = None,
     judge: Annotated[str | None, typer.Option(help="The model that judges `judge` expectations.")] = None,
     tools: Annotated[bool, typer.Option("--tools", help="Really use the assistant's tools.")] = False,
     account: Owner = None,
@@ -61,7 +64,7 @@ def run_cases(
     """
     cases = read_cases(file.name, _text(file))
     settings = read_settings()
-    outcomes = run(_run, settings, cases, assistant, _changes(draft), judge, account, tools)
+    outcomes = run(_run, settings, cases, assistant, _changes(changes), draft, judge, account, tools)
     kept = settings.data_dir / "evaluations" / f"{file.stem}.json"
     before = _before(kept)
     difference = compare(before or {}, outcomes)
@@ -76,17 +79,18 @@ def run_cases(
         raise typer.Exit(1)
 
 
-@app.command("replay", epilog="Example: hookflash eval replay --hours 24 --draft shorter.json")
+@app.command("replay", epilog="Example: hookflash eval replay --hours 24 --changes shorter.json")
 def replay(
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 90, help="How far back.")] = 24.0,
     limit: Annotated[int, typer.Option(min=1, max=5_000, help="At most so many turns, the latest.")] = 200,
     assistant: Named = None,
-    draft: Draft = None,
+    draft: Draft = False,
+    changes: Changes = None,
     account: Owner = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask again what customers really asked, and show who would get another answer now. Nothing is stored or sent."""
-    found = run(replayed, read_settings(), hours, limit, assistant, _changes(draft), account)
+    found = run(replayed, read_settings(), hours, limit, assistant, _changes(changes), draft, account)
     differing = [each for each in found if each.differs]
     if as_json:
         screen.as_json({"turns": len(found), "differing": msgspec.to_builtins(differing)})
@@ -112,13 +116,14 @@ async def _run(
     cases: list[Case],
     wanted: str | None,
     changes: dict[str, Any],
+    draft: bool,
     judge: str | None,
     account: str | None,
     tools: bool,
 ) -> list[Outcome]:
     async with open_core(settings) as core:
         judge_by = core.providers.model(judge) if judge else None
-        trial = replace(await _trial(core, wanted, changes, account, judge_by), tools=tools)
+        trial = replace(await _trial(core, wanted, changes, account, judge_by, draft=draft), tools=tools)
         outcomes: dict[int, Outcome] = {}
         limiter = anyio.CapacityLimiter(AT_ONCE)
         with screen.progress(of="cases") as bar:
@@ -136,10 +141,17 @@ async def _run(
 
 
 async def replayed(
-    settings: Settings, hours: float, limit: int, wanted: str | None, changes: dict[str, Any], account: str | None
+    settings: Settings,
+    hours: float,
+    limit: int,
+    wanted: str | None,
+    changes: dict[str, Any],
+    draft: bool,
+    account: str | None,
 ) -> list[Replayed]:
+    """What was said, asked again."""
     async with open_core(settings) as core:
-        trial = await _trial(core, wanted, changes, account, None)
+        trial = await _trial(core, wanted, changes, account, None, draft=draft)
         since: datetime = core.clock.now() - timedelta(hours=hours)
         async with core.db.tenant(trial.account_id) as conn:
             past = await replay_store.turns_since(conn, trial.assistant_id, since, limit)
@@ -158,27 +170,33 @@ async def replayed(
 
 
 async def _trial(
-    core: Core, wanted: str | None, changes: dict[str, Any], account: str | None, judge_by: ChatModel | None
+    core: Core,
+    wanted: str | None,
+    changes: dict[str, Any],
+    account: str | None,
+    judge_by: ChatModel | None,
+    *,
+    draft: bool,
 ) -> Trial:
     account_id = await account_meant(core, account)
     found = await assistant_meant(core, account_id, wanted)
-    config = AssistantConfig.model_validate(found.config.to_dict() | changes)
+    config = AssistantConfig.model_validate((found.draft if draft else found.config).to_dict() | changes)
     return Trial(core.answer, account_id, found.id, found.revision, config, core.clock.now, judge_by)
 
 
-def _changes(draft: Path | None) -> dict[str, Any]:
-    if draft is None:
+def _changes(file: Path | None) -> dict[str, Any]:
+    if file is None:
         return {}
     try:
-        changes = json.loads(_text(draft))
+        changes = json.loads(_text(file))
     except ValueError as error:
-        raise Invalid(f"{draft} is not JSON: {error}") from None
+        raise Invalid(f"{file} is not JSON: {error}") from None
     if not isinstance(changes, dict):
-        raise Invalid(f"{draft} must hold one object: the fields that change.")
+        raise Invalid(f"{file} must hold one object: the fields that change.")
     try:
         AssistantConfig.model_validate(changes)
     except ValueError as error:
-        raise Invalid(f"{draft}: {str(error).splitlines()[-2].strip()}") from None
+        raise Invalid(f"{file}: {str(error).splitlines()[-2].strip()}") from None
     return changes
 
 
@@ -229,7 +247,8 @@ def _show(outcomes: list[Outcome], difference: Difference, *, first: bool) -> No
     if passed < len(outcomes):
         screen.next_step("see why an answer is as it is:", 'hookflash ask "..."')
     else:
-        screen.next_step("ask real customers' questions of a draft:", "hookflash eval replay --draft FILE")
+        screen.next_step("ask real customers' questions of a draft:", "hookflash eval replay --draft")
 
 
 app.command("retrieval", epilog="Example: hookflash eval retrieval questions.jsonl --check 0.9")(retrieval)
+app.command("safety", epilog="Example: hookflash eval safety --part test")(safety)

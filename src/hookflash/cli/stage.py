@@ -81,7 +81,7 @@ def take_in(emulator: Emulator, base: str) -> None:
         NUMBER,
         sms_url=f"{base}/messages#rc=5&rp=all",
         sms_fallback_url=f"{base}/fallback",
-        voice_url=f"{base}/voice",
+        voice_url=f"{base}/voice#rc=5&rp=all",
         voice_fallback_url=f"{base}/voice/fallback",
         status_callback=f"{base}/voice/status",
     )

@@ -29,6 +29,7 @@ _KINDS = {
     "clarified": ("asked back", "doubtful"),
     "unknown": ("does not know", "doubtful"),
     "failed": ("nobody could answer", "bad"),
+    "refused": ("not let through", "doubtful"),
 }
 _BAR = 10
 
@@ -95,8 +96,10 @@ def facts(turn: Taken, *, delivered: str | None = None) -> RenderableType:
     word, style = _KINDS.get(turn.kind, (turn.kind, "faint"))
     segments = [n for n in turn.record.get("segments", []) if n]
     line = Text.assemble((word, style))
+    grounding = turn.record.get("grounding")
     for fact in (
         f"confidence {turn.confidence:.2f}" if turn.confidence is not None else None,
+        f"grounded {grounding:.0%}" if grounding is not None else None,
         f"{sum(segments)} segment{'s' if sum(segments) != 1 else ''}" if segments else None,
         money(turn.cost_micros),
         turn.model,

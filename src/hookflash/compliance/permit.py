@@ -64,6 +64,16 @@ def by_day_only(address: Address, *, purpose: str, channel: str, opted_out: bool
     return Allowed() if latest == now else NotBefore(latest, "it is night where the person lives")
 
 
+def zones_of(address: Address, named: object = None) -> list[ZoneInfo]:
+    """Where a person may be: the zone that is known of them (`Europe/Paris`), else all that their number may be in."""
+    if isinstance(named, str):
+        try:
+            return [ZoneInfo(named)]
+        except (ZoneInfoNotFoundError, ValueError):
+            pass
+    return _zones(address.value)
+
+
 def _zones(number: str) -> list[ZoneInfo]:
     try:
         names = zones.time_zones_for_number(phonenumbers.parse(number))

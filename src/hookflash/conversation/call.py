@@ -35,6 +35,8 @@ class CallStanding:
     calls_last_hour: int
     spent_contact: int
     spent_account: int
+    spent_assistant: int
+    spent_session: int
     session_id: str | None
     opted_out: bool
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Forbidden, NotFound
@@ -15,7 +14,7 @@ from hookflash.conversation.call import CallArrival, CallRow, CallStanding, Call
 from hookflash.conversation.commit_store import add_spend, open_ticket
 from hookflash.conversation.journal_store import journal
 from hookflash.conversation.lane_store import HISTORY
-from hookflash.conversation.turn import Contact, Exchange, Session
+from hookflash.conversation.turn import Contact, Exchange, Session, ending_record
 from hookflash.db.pool import Connection
 
 TOKEN_SECONDS = 120
@@ -49,12 +48,18 @@ async def call_standing(
                       and s.address = %(address)s), 0) as spent_contact,
           coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
                       and s.address = ''), 0) as spent_account,
+          coalesce((select sum(s.micros)::bigint from spend s, integrations i where i.id = %(integration)s
+                      and s.account_id = %(account)s and s.day = %(day)s and s.address = 'assistant:' || i.assistant_id), 0)
+            as spent_assistant,
           coalesce((select o.opted_out from opt_outs o where o.address = %(address)s and o.sender = %(scope)s), false)
             as opted_out,
-          (select s.id from sessions s join integrations i on i.assistant_id = s.assistant_id
+          w.id as session_id,
+          coalesce((select sum(t.cost_micros)::bigint from turns t where t.session_id = w.id), 0) as spent_session
+        from contacts c
+        left join lateral (select s.id from sessions s join integrations i on i.assistant_id = s.assistant_id
             where i.id = %(integration)s and s.contact_id = c.id
-              and s.last_at > %(now)s - make_interval(secs => %(session)s) order by s.last_at desc limit 1) as session_id
-        from contacts c where c.id = %(contact)s
+              and s.last_at > %(now)s - make_interval(secs => %(session)s) order by s.last_at desc limit 1) w on true
+        where c.id = %(contact)s
         """,
         {
             "contact": contact_id,
@@ -79,6 +84,8 @@ async def call_standing(
         calls_last_hour=found["recent"],
         spent_contact=found["spent_contact"],
         spent_account=found["spent_account"],
+        spent_assistant=found["spent_assistant"],
+        spent_session=found["spent_session"],
         session_id=found["session_id"],
         opted_out=found["opted_out"],
     )
@@ -104,9 +111,12 @@ async def admit(
     if session_id is None and state != "refused":
         session_id = new_id("sess")
         await conn.execute(
-            "insert into sessions (id, account_id, contact_id, assistant_id, revision, settings, started_at, last_at)"
-            " select %s, %s, %s, i.assistant_id, a.revision, %s, %s, %s from integrations i"
-            " join assistants a on a.id = i.assistant_id where i.id = %s",
+            "insert into sessions (id, account_id, contact_id, assistant_id, revision, settings, started_at, last_at,"
+            " experiment_id, variant)"
+            " select %s, %s, %s, i.assistant_id, coalesce(e.revisions[x.place], a.revision), %s, %s, %s, e.id,"
+            " e.names[x.place] from integrations i join assistants a on a.id = i.assistant_id"
+            " left join experiments e on e.assistant_id = a.id and e.state = 'running'"
+            " cross join lateral (select experiment_place(e.id, %s) + 1 as place) x where i.id = %s",
             (
                 session_id,
                 arrival.account_id,
@@ -114,6 +124,7 @@ async def admit(
                 Jsonb(settings),
                 now,
                 now,
+                known.contact_id,
                 arrival.integration_id,
             ),
         )
@@ -176,7 +187,7 @@ async def open_call(conn: Connection, account_id: str, call_sid: str, token: str
 async def get_open_call(conn: Connection, call_id: str) -> OpenCall:
     """A call with its contact, session and the session's past. Raises NotFound."""
     cursor = await conn.execute(
-        "select c.*, p.name, p.language, p.traits, s.assistant_id, s.revision, s.started_at as session_started, r.config"
+        "select c.*, p.name, p.language, p.traits, p.remembered, s.assistant_id, s.revision, s.started_at as session_started, r.config"
         " from calls c join contacts p on p.id = c.contact_id join sessions s on s.id = c.session_id"
         " join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision where c.id = %s",
         (call_id,),
@@ -200,7 +211,7 @@ async def get_open_call(conn: Connection, call_id: str) -> OpenCall:
         direction=row["direction"],
         address=row["address"],
         sender=row["sender"],
-        contact=Contact(row["contact_id"], row["name"], row["language"], row["traits"]),
+        contact=Contact(row["contact_id"], row["name"], row["language"], row["traits"], row["remembered"]),
         session=Session(row["session_id"], row["assistant_id"], row["revision"], row["config"], row["session_started"]),
         history=history,
     )
@@ -228,13 +239,13 @@ class HowEnded:
     lost: int
 
 
-async def how_ended(conn: Connection, call_sid: str, now: datetime) -> HowEnded | None:
-    """How the socket of a call ended; one that we did not end ourselves counts as lost once more."""
+async def how_ended(conn: Connection, call_sid: str, goes_on: bool, now: datetime) -> HowEnded | None:
+    """How the socket of a call ended; of a call that goes on, one that we did not end ourselves counts as lost once more."""
     cursor = await conn.execute(
-        "update calls set measures = case when why is null then jsonb_set(measures, '{lost}',"
+        "update calls set measures = case when why is null and %s then jsonb_set(measures, '{lost}',"
         "   to_jsonb(coalesce((measures ->> 'lost')::int, 0) + 1)) else measures end, updated_at = %s"
         " where call_sid = %s returning why, coalesce((measures ->> 'lost')::int, 0) as lost",
-        (now, call_sid),
+        (goes_on, now, call_sid),
     )
     row = await cursor.fetchone()
     return HowEnded(row["why"], row["lost"]) if row else None
@@ -244,15 +255,13 @@ async def keep_turn(conn: Connection, call: OpenCall, turn: CallTurn, now: datet
     """Store a settled turn: the words said and those that were heard, as messages; the turn; the journal."""
     ending = turn.ending
     language = ending.language if ending else call.contact.language
-    record = msgspec.to_builtins(turn.record) | {
+    record = turn.record | {
         "call": call.id,
         "number": turn.number,
         "whole": turn.whole,
         "interrupted": turn.interrupted,
         "measures": turn.measures,
-        "sources": msgspec.to_builtins(ending.sources) if ending else [],
-        "usage": msgspec.to_builtins(ending.usage) if ending else {},
-        "degraded": list(ending.degraded) if ending else [],
+        **ending_record(ending),
         "stages": dict(ending.stages) if ending else {},
     }
     for direction, body, state in (("in", turn.said, "answered"), ("out", turn.heard, "delivered")):
@@ -308,8 +317,12 @@ async def keep_turn(conn: Connection, call: OpenCall, turn: CallTurn, now: datet
         {"said": turn.said, "answered": turn.heard, **record, "cost_micros": turn.cost_micros},
         now,
     )
-    await add_spend(conn, call.account_id, {call.address: turn.cost_micros}, now)
-    await conn.execute("update sessions set last_at = greatest(last_at, %s) where id = %s", (now, call.session.id))
+    assistant = {call.session.assistant_id: turn.cost_micros}
+    await add_spend(conn, call.account_id, {call.address: turn.cost_micros}, now, assistant)
+    await conn.execute(
+        "update sessions set last_at = greatest(last_at, %s), spent_micros = spent_micros + %s where id = %s",
+        (now, turn.cost_micros, call.session.id),
+    )
     if ending is not None and ending.hand_off:
         await open_ticket(
             conn, call.account_id, call.contact.id, call.session.id, turn.id, ending.hand_off, turn.said, now
@@ -332,6 +345,12 @@ async def end_call(
         " measures = measures || %s, parts = parts || %s, summary = coalesce(%s, summary), token_hash = null, updated_at = %s"
         " where id = %s",
         (why, now, Jsonb(measures or {}), Jsonb(parts or {}), summary, now, call_id),
+    )
+    # Numbers of callers can be made up: who calls next has proven nothing.
+    await conn.execute(
+        "update sessions set verified_place = null from calls c"
+        " where c.id = %s and sessions.id = c.session_id and verified_place like 'voice:%%'",
+        (call_id,),
     )
 
 

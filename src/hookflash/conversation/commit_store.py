@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
 
@@ -36,38 +36,43 @@ async def commit_turns(
     For each Fenced when its lane is no longer ours, Newer when more was said meanwhile (unless `final`).
     """
     lanes = await conn.execute(
-        "select l.contact_id from unnest(%s::text[], %s::integer[], %s::bigint[]) as h (contact_id, worker, fence)"
+        "select l.contact_id from jsonb_to_recordset(%s) as h (contact_id text, worker integer, fence bigint)"
         " join lanes l on l.contact_id = h.contact_id and l.worker = h.worker and l.fence = h.fence"
         " order by l.contact_id for update of l",
-        (
-            [c.held.contact_id for c in commits],
-            [c.held.worker for c in commits],
-            [c.held.fence for c in commits],
-        ),
+        (Jsonb([{"contact_id": c.held.contact_id, "worker": c.held.worker, "fence": c.held.fence} for c in commits]),),
     )
     states = await conn.execute(
         """
         select x.contact,
           (select count(*) from messages where id = any(string_to_array(x.ids, ' ')) and state = 'unanswered') as ours,
           exists (select from messages m where m.contact_id = x.contact and m.direction = 'in' and m.state = 'unanswered'
-                    and m.integration_id = x.integration and m.id <> all(string_to_array(x.ids, ' '))) as newer,
+                    and m.integration_id = x.integration and m.id <> all(string_to_array(x.ids, ' '))
+                    and m.via <> 'assistants') as newer,
           coalesce((select opted_out from opt_outs where address = x.address and sender = x.scope), false) as out,
           exists (select from tickets t where t.contact_id = x.contact and t.state = 'claimed') as human,
           (select disabled from integrations where id = x.integration) as disabled
-        from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) as x (contact, integration, address, scope, ids)
+        from jsonb_to_recordset(%s) as x (contact text, integration text, address text, scope text, ids text)
         """,
         (
-            [c.held.contact_id for c in commits],
-            [c.thought.unanswered.integration_id for c in commits],
-            [str(c.thought.unanswered.messages[-1].address) for c in commits],
-            [c.thought.scope for c in commits],
-            [" ".join(m.id for m in c.thought.unanswered.messages) for c in commits],
+            Jsonb(
+                [
+                    {
+                        "contact": c.held.contact_id,
+                        "integration": c.thought.unanswered.integration_id,
+                        "address": str(c.thought.unanswered.messages[-1].address),
+                        "scope": c.thought.scope,
+                        "ids": " ".join(m.id for m in c.thought.unanswered.messages),
+                    }
+                    for c in commits
+                ]
+            ),
         ),
     )
     ours = {r["contact_id"] for r in await lanes.fetchall()}
     found = {r["contact"]: r for r in await states.fetchall()}
     outcomes: list[tuple[Leaving, ...] | Newer | Fenced] = []
     spent: dict[str, int] = {}
+    assistants: dict[str, int] = {}
     for commit in commits:
         contact_id = commit.held.contact_id
         state = found[contact_id]
@@ -86,8 +91,10 @@ async def commit_turns(
             outcomes.append(await _commit_turn(conn, commit, withheld, now))
             address = str(commit.thought.unanswered.messages[-1].address)
             spent[address] = spent.get(address, 0) + commit.thought.cost_micros
+            assistant_id = commit.thought.unanswered.session.assistant_id
+            assistants[assistant_id] = assistants.get(assistant_id, 0) + commit.thought.cost_micros
     if commits:
-        await add_spend(conn, commits[0].held.account_id, spent, now)
+        await add_spend(conn, commits[0].held.account_id, spent, now, assistants)
     return outcomes
 
 
@@ -100,8 +107,8 @@ async def _commit_turn(conn: Connection, commit: Commit, withheld: str | None, n
     rest = Together()
     await rest.execute(
         "update messages set state = %s, why = coalesce(%s, why), turn_id = %s, language = coalesce(%s, language),"
-        " updated_at = %s where id = any(%s) and state = 'unanswered'",
-        (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, ids),
+        " updated_at = %s where id = any(string_to_array(%s, ' ')) and state = 'unanswered'",
+        (_state(thought, withheld), withheld or thought.why, turn_id, thought.language, now, " ".join(ids)),
     )
     rows = await _insert_outgoing(
         conn, held, unanswered, outgoing, turn_id, thought.language, now, post_now=commit.post_now
@@ -148,7 +155,13 @@ async def _commit_turn(conn: Connection, commit: Commit, withheld: str | None, n
         now,
     )
     await rest.execute(
-        "update sessions set last_at = greatest(last_at, %s) where id = %s", (now, unanswered.session.id)
+        "update sessions set last_at = greatest(last_at, %s), spent_micros = spent_micros + %s, rate_at = %s where id = %s",
+        (
+            now,
+            thought.cost_micros,
+            None if withheld or thought.rate_after is None else now + timedelta(seconds=thought.rate_after),
+            unanswered.session.id,
+        ),
     )
     if thought.hand_off and not withheld:
         await open_ticket(
@@ -169,6 +182,12 @@ async def _commit_turn(conn: Connection, commit: Commit, withheld: str | None, n
             (thought.language, held.contact_id, unanswered.integration_id),
         )
     await rest.run(conn)
+    for message_id, body in thought.concealed.items():
+        await conn.execute(
+            "update messages set body = %s, raw = case when raw ? 'Body' then jsonb_set(raw, '{Body}', to_jsonb(%s::text))"
+            " else raw end where id = %s and turn_id = %s",
+            (body, body, message_id, turn_id),
+        )
     if any(out.delay for out in outgoing):
         await conn.execute("select pg_notify('inline', %s)", (" ".join(ids),))
     return rows
@@ -181,23 +200,36 @@ def _state(thought: Thought, withheld: str | None) -> str:
     return "human" if withheld == "a person has taken over" else "silenced"
 
 
-async def add_spend(conn: Connection | Together, account_id: str, spent: Mapping[str, int], now: datetime) -> None:
-    """Add to today's spend of numbers, in micro-dollars, and of the account. Always in one order, so that none waits for
-    another that waits for it.
+async def add_spend(
+    conn: Connection | Together,
+    account_id: str,
+    spent: Mapping[str, int],
+    now: datetime,
+    assistants: Mapping[str, int] | None = None,
+) -> None:
+    """Add to today's spend of numbers, in micro-dollars, of the account, and of assistants (what of it was theirs). Always in
+    one order, so that none waits for another that waits for it.
     """
     rows = {(address, 0): micros for address, micros in spent.items() if micros > 0}
     for (address, _), micros in list(rows.items()):
         shard = ("", hash(address) % 8)
         rows[shard] = rows.get(shard, 0) + micros
+    for assistant_id, micros in (assistants or {}).items():
+        if micros > 0:
+            rows[f"assistant:{assistant_id}", hash(next(iter(spent), "")) % 8] = micros
     if not rows:
         return
     ordered = sorted(rows)
     await conn.execute(
         "insert into spend as s (account_id, day, address, shard, micros)"
-        " select %s, %s, x.address, x.shard, x.micros from unnest(%s::text[], %s::smallint[], %s::bigint[])"
-        "   as x (address, shard, micros)"
+        " select %s, %s, x.address, x.shard, x.micros"
+        "   from jsonb_to_recordset(%s) as x (address text, shard smallint, micros bigint)"
         " on conflict (account_id, day, address, shard) do update set micros = s.micros + excluded.micros",
-        (account_id, now.date(), [a for a, _ in ordered], [n for _, n in ordered], [rows[key] for key in ordered]),
+        (
+            account_id,
+            now.date(),
+            Jsonb([{"address": key[0], "shard": key[1], "micros": rows[key]} for key in ordered]),
+        ),
     )
 
 

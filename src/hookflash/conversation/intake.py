@@ -15,7 +15,7 @@ class Arrival:
     """A message as its channel delivered it. `sid` is the vendor's id, by which it is claimed once.
 
     `word` is the opt-out keyword that it is (`stop`, `start`, `help`), if any; `vendor_answers` says that the vendor has
-    answered that word by itself. `via` is `webhook` or `backfill`.
+    answered that word by itself. `via` is `webhook` or `backfill`. `given` is a code that was taken out of the text.
     """
 
     account_id: str
@@ -32,6 +32,7 @@ class Arrival:
     word: str | None = None
     vendor_answers: bool = False
     raw: dict[str, Any] = field(default_factory=dict)
+    given: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Past:
 class Standing:
     """What is known when a message arrives. Money in micro-dollars, spent today (UTC). `seen`: our id of this very message.
 
-    `stamp`: when the integration, or its assistant, was last changed.
+    `stamp`: when the integration, or its assistant, was last changed. `awaits_code`: the text may be a code.
     """
 
     contact_id: str
@@ -61,6 +62,9 @@ class Standing:
     seen: str | None
     session_id: str | None
     stamp: datetime | None = None
+    awaits_code: bool = False
+    spent_session: int = 0
+    spent_assistant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,16 @@ class Rules:
     account_day_micros: int
     stale_after: float
     texts: dict[str, str]
+    session_micros: int | None = None
+    assistant_day_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How to store an arrival: `state` is unanswered, silenced, stale, human or answered (by a fixed notice)."""
+    """How to store an arrival: `state` is unanswered, silenced, stale, human or answered (by a fixed notice).
+
+    `logged` is the text as the journal may have it, if not as it is.
+    """
 
     state: str
     why: str | None
@@ -88,6 +97,7 @@ class Taken:
     settings: dict[str, Any]
     notice: str | None
     verdicts: list[Any]
+    logged: str | None = None
 
 
 IntakeGate = Callable[[Arrival, Standing, Rules, datetime], Verdict]

@@ -41,22 +41,27 @@ async def standing(
             as opted_out,
           exists (select from tickets t where t.contact_id = a.contact_id and t.state = 'claimed') as human,
           (select m.id from messages m where m.account_id = %(account)s and m.sid = %(sid)s) as seen,
-          coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
-                      and s.address = %(address)s), 0) as spent_contact,
-          coalesce((select sum(s.micros)::bigint from spend s where s.account_id = %(account)s and s.day = %(day)s
-                      and s.address = ''), 0) as spent_account,
-          (select s.id from sessions s, integrations i
-            where i.id = %(integration)s and s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
-              and s.last_at > %(now)s - make_interval(secs => %(session)s)
-            order by s.last_at desc limit 1) as session_id,
-          (select greatest(i.updated_at, t.updated_at) from integrations i join assistants t on t.id = i.assistant_id
-            where i.id = %(integration)s) as stamp,
+          p.contact as spent_contact, p.account as spent_account, p.assistant as spent_assistant,
+          w.id as session_id,
+          coalesce(w.spent_micros, 0) as spent_session,
+          greatest(i.updated_at, (select t.updated_at from assistants t where t.id = i.assistant_id)) as stamp,
+          exists (select from verifications v where v.contact_id = a.contact_id and v.state = 'pending') as awaits_code,
           (select count(*) from (select m.at from messages m where m.contact_id = a.contact_id and m.direction = 'in'
              order by m.seq desc limit %(rate)s) r where r.at > %(now)s - interval '1 minute') as in_last_minute,
           array(select jsonb_build_array(r.direction, left(r.body, 200), extract(epoch from (%(now)s - r.at)))
                 from (select m.direction, m.body, m.at from messages m where m.contact_id = a.contact_id
                       order by m.seq desc limit 24) r) as recent
         from contact_addresses a left join contacts c on c.id = a.contact_id
+        left join integrations i on i.id = %(integration)s
+        left join lateral (select coalesce(sum(s.micros) filter (where s.address = %(address)s), 0)::bigint as contact,
+            coalesce(sum(s.micros) filter (where s.address = ''), 0)::bigint as account,
+            coalesce(sum(s.micros) filter (where s.address = 'assistant:' || i.assistant_id), 0)::bigint as assistant
+          from spend s where s.account_id = %(account)s and s.day = %(day)s
+            and s.address in (%(address)s, '', 'assistant:' || i.assistant_id)) p on true
+        left join lateral (select s.id, s.spent_micros from sessions s
+            where s.contact_id = a.contact_id and s.assistant_id = i.assistant_id
+              and s.last_at > %(now)s - make_interval(secs => %(session)s)
+            order by s.last_at desc limit 1) w on true
         where a.account_id = %(account)s and a.address = %(address)s
         """,
         {
@@ -88,9 +93,24 @@ async def standing(
         seen=row["seen"],
         session_id=row["session_id"],
         stamp=row["stamp"],
+        awaits_code=row["awaits_code"],
+        spent_session=row["spent_session"],
+        spent_assistant=row["spent_assistant"],
     )
 
 
+_BEGIN = """
+  insert into sessions as s (id, account_id, contact_id, assistant_id, revision, settings, started_at, last_at,
+                             experiment_id, variant)
+  select %(session)s, %(account)s, %(contact)s, i.assistant_id, coalesce(e.revisions[x.place], a.revision),
+         %(settings)s, %(now)s, %(now)s, e.id, e.names[x.place]
+  from claimed, integrations i join assistants a on a.id = i.assistant_id
+    left join experiments e on e.assistant_id = a.id and e.state = 'running'
+    cross join lateral (select experiment_place(e.id, %(contact)s) + 1 as place) x
+  where i.id = %(integration)s and %(session)s::text is not null
+  returning id"""
+_GO_ON = """
+  update sessions s set last_at = greatest(s.last_at, %(now)s) from claimed where s.id = %(session)s returning s.id"""
 _ACCEPT = """
 with claimed as (
   insert into messages (id, account_id, contact_id, integration_id, session_id, direction, address, sender, body, media,
@@ -105,13 +125,7 @@ person as (
   on conflict (id) do update set last_seen_at = greatest(c.last_seen_at, excluded.last_seen_at),
     name = coalesce(excluded.name, c.name), language = coalesce(excluded.language, c.language)
   returning id),
-window_ as (
-  insert into sessions as s (id, account_id, contact_id, assistant_id, revision, settings, started_at, last_at)
-  select %(session)s, %(account)s, %(contact)s, i.assistant_id, a.revision, %(settings)s, %(now)s, %(now)s
-  from claimed, integrations i join assistants a on a.id = i.assistant_id
-  where i.id = %(integration)s and %(session)s::text is not null
-  on conflict (id) do update set last_at = greatest(s.last_at, excluded.last_at)
-  returning id),
+window_ as ({window}),
 opted as (
   insert into opt_outs as o (account_id, address, sender, opted_out, via, since)
   select %(account)s, %(address)s, %(scope)s, %(opt)s, 'keyword', %(now)s from claimed where %(opt)s::boolean is not null
@@ -149,19 +163,25 @@ select (select count(*) from claimed) as claimed,
 """
 
 
+_ACCEPTED, _ACCEPTED_MORE = _ACCEPT.replace("{window}", _BEGIN), _ACCEPT.replace("{window}", _GO_ON)
+
+
 async def accept(
-    conn: Connection, arrival: Arrival, known: Standing, taken: Taken, now: datetime
+    conn: Connection, arrival: Arrival, known: Standing, taken: Taken, now: datetime, *, begin: str | None = None
 ) -> tuple[str, AsyncCursor[DictRow]]:
-    """Store an arrival with all that follows from it, in one statement; its message id, and what `claimed` asks."""
+    """Store an arrival with all that follows from it, in one statement; its message id, and what `claimed` asks.
+
+    `begin` is the id of the session that begins if none is running; without it one only begins for an answer.
+    """
     message_id = new_id("msg")
-    session_id = known.session_id or (new_id("sess") if taken.state == "unanswered" else None)
+    session_id = known.session_id or begin or (new_id("sess") if taken.state == "unanswered" else None)
     opt = {"stop": True, "start": False}.get(arrival.word or "")
     body = msgspec.json.encode(
         {
             "sid": arrival.sid,
             "from": str(arrival.address),
             "to": str(arrival.sender),
-            "text": arrival.text,
+            "text": arrival.text if taken.logged is None else taken.logged,
             "media": len(arrival.media),
             "via": arrival.via,
             "verdicts": taken.verdicts,
@@ -169,7 +189,7 @@ async def accept(
         }
     ).decode()
     cursor = await conn.execute(
-        _ACCEPT,
+        _ACCEPTED if known.session_id is None else _ACCEPTED_MORE,
         {
             "id": message_id,
             "account": arrival.account_id,
@@ -200,6 +220,12 @@ async def accept(
             "hash": entry_hash(arrival.account_id, now, "received", message_id, body),
         },
     )
+    if arrival.given is not None:
+        await conn.execute(
+            "update verifications v set given = %s, given_by = m.id from messages m"
+            " where m.id = %s and v.contact_id = m.contact_id and v.state = 'pending'",
+            (arrival.given, message_id),
+        )
     return message_id, cursor
 
 

@@ -98,7 +98,11 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """What thinking came to, ready to be committed. `state` is what becomes of the messages that it answers."""
+    """What thinking came to, ready to be committed. `state` is what becomes of the messages that it answers.
+
+    `rate_after`: seconds of silence after which the person is asked how it was. `concealed`: texts of messages, by id, as they
+    are kept from now on.
+    """
 
     unanswered: Unanswered
     turn_id: str
@@ -117,6 +121,8 @@ class Thought:
     cost_micros: int
     scope: str
     hand_off: str | None = None
+    rate_after: float | None = None
+    concealed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,15 @@ async def next_due(conn: Connection) -> float | None:
     return row["seconds"] if row else None
 
 
-async def load(conn: Connection, contacts: Sequence[str]) -> list[tuple[Work, list[str]]]:
+Revisions = dict[tuple[str, int], dict[str, Any]]
+_MOST_REVISIONS = 1_000
+
+
+async def load(conn: Connection, contacts: Sequence[str], revisions: Revisions) -> list[tuple[Work, list[str]]]:
     """For each contact everything that its lane's holder needs to see, and the messages that nobody can answer: see `fail`.
 
-    A session goes with its assistant, and its messages are then nobody's.
+    A session goes with its assistant, and its messages are then nobody's. `revisions` keeps the configurations of assistants'
+    revisions, which never change, from one call to the next.
     """
     wanted = list(contacts)
     going = await conn.execute(
@@ -62,17 +67,16 @@ async def load(conn: Connection, contacts: Sequence[str]) -> list[tuple[Work, li
         (wanted,),
     )
     people = await conn.execute(
-        "select c.id, c.name, c.language, c.traits, l.failures from contacts c"
+        "select c.id, c.name, c.language, c.traits, c.remembered, l.failures from contacts c"
         " left join lanes l on l.contact_id = c.id where c.id = any(%s)",
         (wanted,),
     )
     # Whichever of them is meant: as a rule there is one for each contact.
     windows = await conn.execute(
-        "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, r.config, array("
+        "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, array("
         "   select jsonb_build_array(t.said, t.answered, coalesce(t.record -> 'sources', '[]')) from turns t"
         "   where t.session_id = s.id order by t.at desc limit %s) as past"
-        " from sessions s join assistant_revisions r on r.assistant_id = s.assistant_id and r.revision = s.revision"
-        " where s.id in (select i.session_id from unnest(%s::text[]) c (id), messages i"
+        " from sessions s where s.id in (select i.session_id from unnest(%s::text[]) c (id), messages i"
         "   where i.contact_id = c.id and i.direction = 'in' and i.state = 'unanswered')",
         (HISTORY, wanted),
     )
@@ -80,7 +84,25 @@ async def load(conn: Connection, contacts: Sequence[str]) -> list[tuple[Work, li
     going_to = _by_contact(await going.fetchall())
     who = {r["id"]: r for r in await people.fetchall()}
     sessions = {r["id"]: r for r in await windows.fetchall()}
+    configs = await _configs(conn, {(r["assistant_id"], r["revision"]) for r in sessions.values()}, revisions)
+    for row in sessions.values():
+        row["config"] = configs.get((row["assistant_id"], row["revision"]))
     return [_work(c, going_to.get(c, []), said_by.get(c, []), who.get(c), sessions) for c in wanted]
+
+
+async def _configs(conn: Connection, wanted: set[tuple[str, int]], revisions: Revisions) -> Revisions:
+    if len(revisions) > _MOST_REVISIONS:
+        revisions.clear()
+    found = {key: revisions[key] for key in wanted & revisions.keys()}
+    if unknown := wanted - found.keys():
+        fresh = await conn.execute(
+            "select r.assistant_id, r.revision, r.config from assistant_revisions r"
+            " join jsonb_to_recordset(%s) as x (assistant_id text, revision integer) using (assistant_id, revision)",
+            (Jsonb([{"assistant_id": assistant_id, "revision": revision} for assistant_id, revision in unknown]),),
+        )
+        found |= {(r["assistant_id"], r["revision"]): r["config"] for r in await fresh.fetchall()}
+        revisions |= found
+    return found
 
 
 def _by_contact(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -100,10 +122,13 @@ def _work(
     unanswered: Unanswered | None = None
     orphans: list[str] = []
     if said and who:
-        contact = Contact(who["id"], who["name"], who["language"], who["traits"])
+        contact = Contact(who["id"], who["name"], who["language"], who["traits"], who["remembered"])
         group = [r for r in said if r["integration_id"] == said[0]["integration_id"]]
+        if said[0]["via"] == "assistants":
+            # Whoever said it through the API waits for the answer to it alone.
+            group = group[:1]
         session = sessions.get(group[-1]["session_id"])
-        if session is None:
+        if session is None or session["config"] is None:
             orphans = [r["id"] for r in group]
         else:
             unanswered = _unanswered(contact, group, session)
@@ -195,15 +220,21 @@ async def release(conn: Connection, lanes: Sequence[Release]) -> None:
         "   and exists (select from messages m where m.contact_id = l.contact_id and m.direction = 'in'"
         "     and m.state = 'unanswered') then clock_timestamp() end),"
         " failures = case when x.failed then least(l.failures + 1, 1000) else l.failures end"
-        " from unnest(%s::text[], %s::integer[], %s::bigint[], %s::float8[], %s::boolean[])"
-        "   as x (contact_id, worker, fence, due, failed)"
+        " from jsonb_to_recordset(%s) as x (contact_id text, worker integer, fence bigint, due float8, failed boolean)"
         " where l.contact_id = x.contact_id and l.worker = x.worker and l.fence = x.fence",
         (
-            [r.held.contact_id for r in lanes],
-            [r.held.worker for r in lanes],
-            [r.held.fence for r in lanes],
-            [r.due_in for r in lanes],
-            [r.failed for r in lanes],
+            Jsonb(
+                [
+                    {
+                        "contact_id": r.held.contact_id,
+                        "worker": r.held.worker,
+                        "fence": r.held.fence,
+                        "due": r.due_in,
+                        "failed": r.failed,
+                    }
+                    for r in lanes
+                ]
+            ),
         ),
     )
 

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg.types.json import Jsonb
+
 from hookflash.base.errors import Fenced
+from hookflash.conversation.commit_store import add_spend
 from hookflash.conversation.intake_store import opt_out
 from hookflash.conversation.journal_store import Told, journal, journal_all
 from hookflash.conversation.lane import Held, Leaving
@@ -12,6 +15,60 @@ from hookflash.conversation.lane_store import leaving, wake
 from hookflash.conversation.outbox import Accepted, Refused
 from hookflash.db.pool import Connection
 from hookflash.db.together import Together
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A message to a contact that is nobody's answer: an errand of a tool, a code. Money in micro-dollars."""
+
+    id: str
+    contact_id: str
+    integration_id: str
+    session_id: str | None
+    turn_id: str | None
+    address: str
+    sender: str
+    body: str
+    kind: str
+    language: str | None
+    segments: int
+    cost_micros: int
+
+
+async def put(conn: Connection, account_id: str, extra: Extra, now: datetime) -> bool:
+    """Put it on its way behind what is waiting for the contact; False when it was before."""
+    made = await conn.execute(
+        "insert into messages (id, account_id, contact_id, integration_id, session_id, turn_id, direction, kind, address,"
+        " sender, body, language, state, via, segments, cost_micros, at)"
+        " values (%s, %s, %s, %s, %s, %s, 'out', %s, %s, %s, %s, %s, 'waiting', 'tool', %s, %s, %s)"
+        " on conflict (id) do nothing returning id",
+        (
+            extra.id,
+            account_id,
+            extra.contact_id,
+            extra.integration_id,
+            extra.session_id,
+            extra.turn_id,
+            extra.kind,
+            extra.address,
+            extra.sender,
+            extra.body,
+            extra.language,
+            extra.segments,
+            extra.cost_micros,
+            now,
+        ),
+    )
+    if await made.fetchone() is None:
+        return False
+    await add_spend(conn, account_id, {extra.address: extra.cost_micros}, now)
+    await conn.execute(
+        "insert into lanes (contact_id, account_id, due_at) values (%s, %s, clock_timestamp())"
+        " on conflict (contact_id) do update set due_at = excluded.due_at",
+        (extra.contact_id, account_id),
+    )
+    await conn.execute("select pg_notify('lanes', '')")
+    return True
 
 
 async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, now: datetime) -> str | None:
@@ -26,9 +83,9 @@ async def mark_posting(conn: Connection, held: Held, row: Leaving, scope: str, n
         barred as (select case
             when %(kind)s <> 'notice' and coalesce((select opted_out from opt_outs where address = %(address)s
                                                      and sender = %(scope)s), false) then 'opted out'
-            when %(kind)s in ('answer', 'acknowledgement') and exists (select from tickets
+            when %(kind)s in ('answer', 'acknowledgement', 'rating') and exists (select from tickets
               where contact_id = %(contact)s and state = 'claimed') then 'a person has taken over'
-            when %(kind)s in ('answer', 'acknowledgement') and (select disabled from integrations
+            when %(kind)s in ('answer', 'acknowledgement', 'rating') and (select disabled from integrations
               where id = %(integration)s) then 'the integration is disabled'
             when %(kind)s = 'acknowledgement' and exists (select from messages a join messages i on i.id = a.in_reply_to
               where a.id = %(id)s and i.state <> 'unanswered') then 'answered meanwhile' end as why),
@@ -65,8 +122,8 @@ async def posted(conn: Connection, rows: Sequence[tuple[Leaving, Accepted]], now
     await both.execute(
         "update messages m set sid = coalesce(m.sid, x.sid),"
         " state = case when m.state in ('posting', 'waiting', 'parked') then x.status else m.state end, updated_at = %s"
-        " from unnest(%s::text[], %s::text[], %s::text[]) as x (id, sid, status) where m.id = x.id",
-        (now, [row.id for row, _ in rows], [a.sid for _, a in rows], [a.status for _, a in rows]),
+        " from jsonb_to_recordset(%s) as x (id text, sid text, status text) where m.id = x.id",
+        (now, Jsonb([{"id": row.id, "sid": a.sid, "status": a.status} for row, a in rows])),
     )
     await journal_all(
         both,

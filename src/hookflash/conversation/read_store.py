@@ -60,6 +60,9 @@ class SessionRow:
     revision: int
     started_at: datetime
     last_at: datetime
+    verified_at: datetime | None
+    experiment_id: str | None
+    variant: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,7 @@ def _session(row: dict[str, Any]) -> SessionRow:
     return SessionRow(**row)
 
 
-_SESSION = "select id, contact_id, assistant_id, revision, started_at, last_at from sessions"
+_SESSION = "select id, contact_id, assistant_id, revision, started_at, last_at, verified_at, experiment_id, variant from sessions"
 
 
 async def list_sessions(conn: Connection, limit: int, cursor: str | None, contact_id: str | None) -> Page[SessionRow]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page
@@ -91,8 +91,15 @@ class ShownSession(BaseModel):
     contact_id: str
     assistant_id: str
     revision: int = Field(description="The assistant's revision that it began with, and keeps.")
+    experiment_id: str | None = Field(description="The experiment that it takes part in.")
+    variant: str | None = Field(description="The experiment's variant that serves it.")
     started_at: datetime
     last_at: datetime
+    verified_at: datetime | None = Field(description="When the person proved in it that they hold their phone.")
+
+    @computed_field(description="Whether they have.")
+    def verified(self) -> bool:
+        return self.verified_at is not None
 
 
 class ShownMedia(BaseModel):
@@ -117,7 +124,10 @@ class ShownMessage(BaseModel):
     session_id: str | None
     turn_id: str | None
     direction: str = Field(description="`in` or `out`.")
-    kind: str = Field(description="in: text. out: answer, acknowledgement, notice.")
+    kind: str = Field(
+        description="in: text. out: answer, acknowledgement, notice, code (to verify somebody), tool (a link, a reminder), "
+        "rating (the question how it was)."
+    )
     address: str = Field(description="Theirs.")
     sender: str = Field(description="Ours.")
     text: str

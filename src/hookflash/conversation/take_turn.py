@@ -54,9 +54,9 @@ async def take_turn(
         match verdict:
             case Pass():
                 continue
-            case Reply(text=text):
+            case Reply(text=text) | HandOff(text=text) if text:
                 await line.say(Segment(text, last=True))
-            case Silence() | HandOff():
+            case Reply() | Silence() | HandOff():
                 pass
         return TurnRecord(tuple(asked), line.heard(), None)
     say: Say = line.say

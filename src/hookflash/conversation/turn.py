@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from hookflash.conversation.message import Message
 from hookflash.conversation.segment import Segment
 
@@ -34,12 +36,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One person. `traits` are what the company knows of them (name, plan ...)."""
+    """One person. `traits` are what the company knows of them (name, plan ...); `remembered`: there is more, learned."""
 
     id: str
     name: str | None
     language: str | None
     traits: dict[str, Any] = field(default_factory=dict)
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Nothing against it."""
+    """Nothing against it; `why` is what was noticed all the same."""
+
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class HandOff:
-    """A person must take over."""
+    """A person must take over; `text` is what is said until they do, if anything."""
 
     why: str
+    text: str = ""
 
 
 Verdict = Pass | Reply | Silence | HandOff
@@ -150,7 +156,10 @@ class Ending:
 
     `kind`: answered, clarified (a question back), unknown (the documents do not say), failed (nobody could answer).
     `question` is what was searched for after follow-ups were resolved. `degraded` tells each fallback that was taken and
-    why. `stages` are milliseconds by stage. `hand_off` is the reason why a person should look at it, if so.
+    why. `stages` are milliseconds by stage. `hand_off` is the reason why a person should look at it, if so. `said` is what was
+    said as it may be kept, if not as it is. `awaits_code`: what is said next may be a code that nobody keeps. `prompt` is
+    the hash of the system prompt that the model was given, `grounding` how much of the text passages and tools bear out (0..1).
+    `known` is what the model was told of the person.
     """
 
     kind: str
@@ -166,6 +175,11 @@ class Ending:
     degraded: tuple[str, ...] = ()
     hand_off: str | None = None
     tools: tuple[ToolUse, ...] = ()
+    said: str | None = None
+    awaits_code: bool = False
+    prompt: str | None = None
+    grounding: float | None = None
+    known: tuple[str, ...] = ()
 
 
 Answerer = Callable[[Turn, Say], Awaitable[Ending]]
@@ -188,5 +202,35 @@ class TurnRecord:
         """The verdict that decided."""
         return self.verdicts[-1][1] if self.verdicts else Pass()
 
+    @property
+    def hand_off(self) -> str | None:
+        """Why a person should take over, by a gate or by the answer; None when none should."""
+        if self.ending is not None:
+            return self.ending.hand_off
+        return self.verdict.why if isinstance(self.verdict, HandOff) else None
+
 
 NamedGates = Sequence[tuple[str, Gate]]
+
+
+def ending_record(ending: Ending | None) -> dict[str, Any]:
+    """What is kept of an ending beside its columns, as JSON values; the same for texts and calls."""
+    if ending is None:
+        return {}
+    record = {
+        "sources": msgspec.to_builtins(ending.sources),
+        "usage": msgspec.to_builtins(ending.usage),
+        "degraded": list(ending.degraded),
+    }
+    if ending.prompt is not None:
+        record["prompt"] = ending.prompt
+    if ending.known:
+        record["known"] = list(ending.known)
+    if ending.grounding is not None:
+        record["grounding"] = ending.grounding
+    return record | ({"tools": msgspec.to_builtins(ending.tools)} if ending.tools else {})
+
+
+def verdicts_record(verdicts: Sequence[tuple[str, Verdict]]) -> list[list[str | None]]:
+    """The gates asked, what each said, and why, as JSON values."""
+    return [[name, type(verdict).__name__, getattr(verdict, "why", None)] for name, verdict in verdicts]

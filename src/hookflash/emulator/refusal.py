@@ -57,6 +57,9 @@ SENTENCES = {
     35111: "SendAt timestamp is missing",
     35114: "Scheduling does not support this timestamp",
     35118: "MessagingServiceSid is required to schedule a message",
+    60200: "Invalid parameter",
+    60202: "Max check attempts reached",
+    60203: "Max send attempts reached",
     63007: "Twilio could not find a Channel with the specified From address",
     63016: (
         "Failed to send freeform message because you are outside the allowed window. "
@@ -65,7 +68,18 @@ SENTENCES = {
     63019: "Media failed to download",
 }
 
-_STATUSES = {20003: 401, 20004: 405, 20009: 409, 20404: 404, 20429: 429, 20500: 500, 21710: 409, 21712: 409}
+_STATUSES = {
+    20003: 401,
+    20004: 405,
+    20009: 409,
+    20404: 404,
+    20429: 429,
+    60202: 429,
+    60203: 429,
+    20500: 500,
+    21710: 409,
+    21712: 409,
+}
 
 
 class Refusal(HookflashError):

@@ -22,11 +22,15 @@ from hookflash.emulator.reception import Reception
 from hookflash.emulator.refusal import Refusal
 from hookflash.emulator.services import create_service, join_service, render_membership, update_service
 from hookflash.emulator.switchboard import Switchboard
+from hookflash.emulator.verify import Verifier
+from hookflash.emulator.verify_routes import verify_routes
 
 _DAY = timedelta(days=1)
 
 
-def build_app(cloud: Cloud, delivery: Delivery, reception: Reception, switchboard: Switchboard) -> Starlette:
+def build_app(
+    cloud: Cloud, delivery: Delivery, reception: Reception, switchboard: Switchboard, verifier: Verifier
+) -> Starlette:
     """The ASGI application."""
     door = FrontDoor(cloud)
 
@@ -39,6 +43,7 @@ def build_app(cloud: Cloud, delivery: Delivery, reception: Reception, switchboar
     routes = [
         *_Api(cloud, delivery, door).routes(),
         *call_routes(cloud, switchboard, door),
+        *verify_routes(verifier, door),
         *control_routes(cloud, reception, switchboard),
     ]
     return Starlette(routes=routes, exception_handlers={404: unknown, 405: wrong_method})

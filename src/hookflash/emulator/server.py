@@ -36,6 +36,7 @@ from hookflash.emulator.services import create_service, join_service
 from hookflash.emulator.sound import Toneless, Voice
 from hookflash.emulator.switchboard import Switchboard
 from hookflash.emulator.under_way import UnderWay
+from hookflash.emulator.verify import Verifier
 
 DEFAULT_PACE = 0.02
 
@@ -94,7 +95,15 @@ class Phone:
 class Emulator:
     """Twilio in a box, running. State is in memory and ends with it."""
 
-    def __init__(self, cloud: Cloud, reception: Reception, switchboard: Switchboard, under_way: UnderWay) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        reception: Reception,
+        switchboard: Switchboard,
+        under_way: UnderWay,
+        verifier: Verifier,
+    ) -> None:
+        self.verifier = verifier
         self._cloud = cloud
         self._reception = reception
         self._switchboard = switchboard
@@ -137,11 +146,12 @@ class Emulator:
                 courier = Courier(cloud, client)
                 delivery = Delivery(cloud, courier, client, under_way, pace)
                 reception = Reception(cloud, courier, delivery, under_way)
+                verifier = Verifier(cloud)
                 toneless = Toneless(talk_rate)
                 switchboard = Switchboard(Desk(cloud, courier, client, under_way, voice or toneless, toneless, pace))
-                async with serve_http(build_app(cloud, delivery, reception, switchboard), listener):
+                async with serve_http(build_app(cloud, delivery, reception, switchboard, verifier), listener):
                     try:
-                        yield cls(cloud, reception, switchboard, under_way)
+                        yield cls(cloud, reception, switchboard, under_way, verifier)
                     except Exception as error:  # noqa: BLE001 - raised again below, alone, not in the tasks' bundle
                         failure = error
                     finally:
@@ -267,6 +277,10 @@ class Emulator:
         sender.service_sid = service or None
         return sender
 
+    def add_verify_service(self, name: str) -> str:
+        """A service of Verify; its sid. Its codes arrive at phones as texts."""
+        return self.verifier.add_service(name).sid
+
     def add_template(self, body: str) -> str:
         """An approved WhatsApp template with placeholders `{{1}}`; returns its ContentSid."""
         sid = self._cloud.new_sid("HX")
@@ -277,6 +291,7 @@ class Emulator:
         """End all calls, forget messages, calls, handsets, opt-outs, faults and logs; keep what equips the account."""
         self._switchboard.hang_up_all()
         self._cloud.forget_traffic()
+        self.verifier.verifications.clear()
 
     async def idle(self, timeout: float = 30.0) -> None:
         """Return when no message, no call and no webhook is under way; raises TimeoutError after `timeout` real seconds."""

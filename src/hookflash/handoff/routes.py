@@ -32,6 +32,7 @@ class ShownTicket(BaseModel):
     reason: str
     summary: str = Field(description="What was said.")
     state: State = Field(description="While it is claimed the assistant says nothing to this contact.")
+    answer_id: str | None = Field(description="The curated answer that what a person answered was proposed as.")
     created_at: datetime
     updated_at: datetime
 
@@ -42,6 +43,16 @@ class TicketChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: State = Field(examples=["claimed"])
+    answer: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1_600,
+        description="What the person answered, to be proposed as a curated answer.",
+        examples=["Yes, we repair zips; it takes a week."],
+    )
+    question: str | None = Field(
+        None, min_length=1, max_length=300, description="What was asked, as others would ask it; unset: as it was."
+    )
 
 
 @tickets.get("", **listed(ShownTicket))
@@ -72,11 +83,15 @@ async def update_ticket(
 ) -> ShownTicket:
     """Claim a ticket, which silences the assistant for its contact, or close it, which gives the contact back.
 
-    From open to claimed or closed, from claimed to closed; everything else is a conflict (409).
+    From open to claimed or closed, from claimed to closed; everything else is a conflict (409). What was answered may become
+    a curated answer, once it is approved.
     """
     async with caller.transaction() as conn:
         ticket = await store.get_ticket(conn, ticket_id, lock=True)
         if moves(ticket.state, body.state):
             ticket = await store.set_state(conn, ticket_id, body.state, caller.now())
             await caller.record(conn, f"ticket.{body.state}", ticket_id, ticket.contact_id)
+        if body.answer is not None:
+            account_id, now = caller.account_id, caller.now()
+            ticket = await store.propose_answer(conn, account_id, ticket_id, body.answer, body.question, now)
     return ShownTicket.model_validate(ticket)

@@ -20,7 +20,10 @@ _NEXT = {State.OPEN: {State.CLAIMED, State.CLOSED}, State.CLAIMED: {State.CLOSED
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Why a person should look at a conversation. `summary` holds what was said."""
+    """Why a person should look at a conversation. `summary` holds what was said.
+
+    `answer_id` is the curated answer that what a person answered was proposed as.
+    """
 
     id: str
     contact_id: str
@@ -29,6 +32,7 @@ class Ticket:
     reason: str
     summary: str
     state: State
+    answer_id: str | None
     created_at: datetime
     updated_at: datetime
 

@@ -19,7 +19,7 @@ Metric = Literal["resolution", "hand_off", "rating"]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A published revision of the assistant, and its share of the people, in percent. The first one is the control."""
+    """A revision of the assistant, and its share of the people, in percent. The first one is the control."""
 
     name: str
     revision: int
@@ -28,7 +28,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of a variant's sessions so far. `ratings` are between 0 and 1; sums, so that they add up."""
+    """What came of a variant's sessions so far, one of each person. `ratings` are between 0 and 1; sums, so that they add up."""
 
     sessions: int
     resolved: int = 0
@@ -78,7 +78,8 @@ def split(variants: Sequence[Variant]) -> list[int]:
 def place_of(experiment_id: str, contact_id: str) -> int:
     """0 to 99: the same for a person as long as the experiment runs, and unrelated to any other experiment."""
     digest = hashlib.sha256(f"{experiment_id}:{contact_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % PLACES
+    # The database computes the same where a session begins (experiment_place), and has no larger whole numbers.
+    return int.from_bytes(digest[:7], "big") % PLACES
 
 
 def standing(

@@ -1,4 +1,4 @@
-"""A test set of documents and questions, searched by words alone, by meaning alone, and by both as the product does."""
+"""A test set of documents and questions, searched by words, by meaning, by both as the product does, and re-ranked."""
 
 import time
 from collections import Counter
@@ -20,11 +20,14 @@ from hookflash.knowledge.fusion import Ranked, attainable, fuse, parts_of
 from hookflash.knowledge.keywords import KeywordIndex, pack_terms, ranked, rarities
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Embedder, Vector
-from hookflash.knowledge.search import Limits
+from hookflash.knowledge.rerank import Reranker
+from hookflash.knowledge.search import READ_PER_WANTED, Limits
 
 # As deep as the fused order looks; the halves alone get the whole ranking.
 CANDIDATES = Limits().candidates
 LEAST = Limits().least_score
+# Passages that a search reads, which is what a re-ranker gets to see.
+READ = Limits().passages * READ_PER_WANTED
 _BATCH = 256
 
 Progress = Callable[[int, int], None]
@@ -48,7 +51,8 @@ class RetrievalSet:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """`results` by way of searching (bm25, dense, both) and measure; `both_to` is what both together are better than each.
+    """`results` by way of searching (bm25, dense, both; reranked where there is a re-ranker) and measure; `both_to` is what both
+    together are better than each.
 
     `found` is the share of questions for which anything counts as found, by whether the documents answer them; `certain`
     the share of the answerable for which search alone is certain (no model is asked to choose), and how often a
@@ -64,6 +68,7 @@ class RetrievalReport:
     both_to: dict[str, dict[str, Measured]]
     found: dict[str, float]
     certain: dict[str, float]
+    rerank_ms: float | None = None
 
 
 def read_set(data: bytes) -> RetrievalSet:
@@ -142,8 +147,13 @@ class _Corpus:
         return list(dict.fromkeys(self._documents[chunk_id] for chunk_id in chunk_ids))
 
 
-async def try_out(retrieval_set: RetrievalSet, embedder: Embedder, progress: Progress | None = None) -> RetrievalReport:
-    """Index the documents in memory as the product does, and ask every question in the three ways."""
+async def try_out(
+    retrieval_set: RetrievalSet,
+    embedder: Embedder,
+    progress: Progress | None = None,
+    reranker: Reranker | None = None,
+) -> RetrievalReport:
+    """Index the documents in memory as the product does, and ask every question in each way."""
     began = time.perf_counter()
     pieces = []
     for document in retrieval_set.documents:
@@ -160,6 +170,9 @@ async def try_out(retrieval_set: RetrievalSet, embedder: Embedder, progress: Pro
     corpus = _Corpus(pieces, np.concatenate(vectors))
     indexed = time.perf_counter() - began
     results: dict[str, list[tuple[float, ...]]] = {"bm25": [], "dense": [], "both": []}
+    if reranker is not None:
+        results["reranked"] = []
+    reranking = []
     sure: list[tuple[bool, float]] = []
     right: list[bool] = []
     seconds = []
@@ -179,6 +192,13 @@ async def try_out(retrieval_set: RetrievalSet, embedder: Embedder, progress: Pro
             "dense": [chunk_id for chunk_id, _ in corpus.by_meaning(whole, len(pieces))],
             "both": [candidate.chunk_id for candidate in both],
         }
+        if reranker is not None:
+            began = time.perf_counter()
+            first = [candidate.chunk_id for candidate in both if candidate.score >= LEAST][:READ]
+            scores = await reranker.scores(query.text, [pieces[i].chunk.indexed_text for i in first]) if first else []
+            judged = sorted(zip(scores, range(len(first)), strict=True), key=lambda pair: (-pair[0], pair[1]))
+            reranking.append(time.perf_counter() - began)
+            orders["reranked"] = [first[place] for _, place in judged] + [i for i in orders["both"] if i not in first]
         if both and certain(query.text, both[0].score):
             given = corpus.documents_of([candidate.chunk_id for candidate in both[: Limits().passages]])
             right.append(not query.relevant.isdisjoint(given))
@@ -191,8 +211,9 @@ async def try_out(retrieval_set: RetrievalSet, embedder: Embedder, progress: Pro
         index_seconds=round(indexed, 2),
         query_ms=round(float(np.median(seconds)) * 1e3, 2),
         results={way: table(values) for way, values in results.items()},
-        both_to={half: differences(results["both"], results[half]) for half in ("bm25", "dense")},
+        both_to={half: differences(results["both"], results[half]) for half in results if half != "both"},
         found=_found(sure),
+        rerank_ms=round(float(np.median(reranking)) * 1e3, 2) if reranking else None,
         certain={
             "share": round(len(right) / max(1, len(results["both"])), 3),
             "right": round(sum(right) / max(1, len(right)), 3),

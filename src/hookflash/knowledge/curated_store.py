@@ -8,7 +8,6 @@ import anyio
 import structlog
 
 from hookflash.base.clock import Clock
-from hookflash.base.coalesced import Coalesced
 from hookflash.base.errors import HookflashError, Invalid, NotFound
 from hookflash.base.ids import new_id
 from hookflash.base.paging import Page, decode_cursor, encode_cursor
@@ -172,7 +171,6 @@ class CuratedAnswers:
         self._clock = clock
         self._embedder = embedder
         self._model = model
-        self._any: Coalesced[None, bool] = Coalesced(self._any_of)
 
     async def find(
         self, account_id: str, question: str, *, assistant_id: str, language: str, count: bool = True
@@ -182,7 +180,7 @@ class CuratedAnswers:
         With `count` it is taken to be given.
         """
         normal = normalised(question)
-        if not normal or not await self._any(account_id, None):
+        if not normal:
             return None
         given = {"assistant": assistant_id, "language": language, "normal": normal, "model": self._model}
         async with self._db.at_once(account_id) as conn:
@@ -203,13 +201,6 @@ class CuratedAnswers:
         if count:
             await self._hit(account_id, row["id"], row["question_id"])
         return CuratedMatch(row["id"], row["answer"], row["question"], similarity)
-
-    async def _any_of(self, account_id: str, asked: Sequence[None]) -> list[bool]:
-        """Most accounts have none, which many turns at a time learn by one look."""
-        async with self._db.at_once(account_id) as conn:
-            cursor = await conn.execute("select exists (select from curated_questions) as any")
-            row = await cursor.fetchone()
-        return [bool(row and row["any"])] * len(asked)
 
     async def _alike(
         self, account_id: str, question: str, given: dict[str, Any]

@@ -49,13 +49,17 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Indexer:
-    """Makes documents searchable. `embedder` gives an embedder by the name that a source remembers."""
+    """Makes documents searchable. `embedder` gives an embedder by the name that a source remembers.
+
+    `copied`: sources too big for memory are searched in an index outside, so they need no graph here.
+    """
 
     db: Database
     clock: Clock
     embedder: Callable[[str], Embedder]
     limits: Limits
     maintenance_url: str | None = None
+    copied: bool = False
 
     async def index(self, account_id: str, document_id: str, progress: Progress = _silent) -> Document | None:
         """Index one document that was handed in; only chunks that are new are embedded.
@@ -112,7 +116,7 @@ class Indexer:
             if source.chunks > store.EXACT_AT_MOST:
                 await defer(
                     conn,
-                    "knowledge.graph",
+                    "knowledge.copy" if self.copied else "knowledge.graph",
                     queueing_lock=f"graph:{source.id}",
                     schedule_in=timedelta(seconds=30),
                     account_id=account_id,

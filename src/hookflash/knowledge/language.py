@@ -160,6 +160,7 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 NOISE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|#\S+|\b\S*\d\S*")
 WORD_WEIGHT = 2.6
 FULL_TRUST = 16
+LEAST_LIKELY = 1e-3
 PREVIOUS_WEIGHT = 1.5
 DEFAULT_WEIGHT = 0.6
 # Below this lead over the runner-up, a text of one or two words leaves the conversation in its language.
@@ -190,6 +191,8 @@ def detect(text: str, previous: str | None = None) -> str:
 
 def _script(text: str) -> str | None:
     """The language that the script decides, where most letters are not Latin."""
+    if text.isascii():
+        return None
     seen: Counter[str] = Counter()
     for letter in text:
         if letter.isalpha():
@@ -203,6 +206,8 @@ def _script(text: str) -> str | None:
 
 def _plain(word: str) -> str:
     """Lower case, without accents, with a straight apostrophe."""
+    if word.isascii():
+        return word.lower()
     folded = unicodedata.normalize("NFKD", word.lower().replace("’", "'"))
     return "".join(letter for letter in folded if not unicodedata.combining(letter)).replace("ß", "ss")
 
@@ -222,10 +227,7 @@ def _scores(text: str, words: list[str], previous: str | None) -> list[tuple[str
     """Languages by log-likelihood, best first: letters (lingua), frequent words, the conversation so far as prior."""
     # The fewer the letters, the less their trigrams prove.
     trust = min(1.0, len(text) / FULL_TRUST)
-    scores = {
-        value.language.iso_code_639_1.name.lower(): trust * math.log(max(value.value, 1e-3))
-        for value in _detector().compute_language_confidence_values(text)
-    }
+    scores = dict.fromkeys(WORDS, 0.0)
     for word in words:
         languages = _index().get(word, ())
         for language in languages:
@@ -233,6 +235,11 @@ def _scores(text: str, words: list[str], previous: str | None) -> list[tuple[str
     scores[DEFAULT] += DEFAULT_WEIGHT
     if previous is not None and previous in scores:
         scores[previous] += PREVIOUS_WEIGHT
+    second, best = sorted(scores.values())[-2:]
+    if best - second < SHORT_LEAD - trust * math.log(LEAST_LIKELY):
+        # Only then can the letters change anything.
+        for value in _detector().compute_language_confidence_values(text):
+            scores[value.language.iso_code_639_1.name.lower()] += trust * math.log(max(value.value, LEAST_LIKELY))
     return sorted(scores.items(), key=lambda item: -item[1])
 
 

@@ -8,20 +8,23 @@ import anyio
 from hookflash.base.clock import Clock
 from hookflash.base.coalesced import Coalesced
 from hookflash.db.pool import Database
-from hookflash.knowledge import answer_store, entry_store, store
+from hookflash.knowledge import answer_store, entry_store, scope_store, store
+from hookflash.knowledge.chunk_vectors import ChunkVectors
 from hookflash.knowledge.external import merged
 from hookflash.knowledge.external_store import Elsewhere
+from hookflash.knowledge.far_store import BigSources
 from hookflash.knowledge.fusion import Ranked
 from hookflash.knowledge.keywords import KeywordIndex
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
 from hookflash.knowledge.questions import Questions
+from hookflash.knowledge.rerank import Reranking
 from hookflash.knowledge.search import MAX_QUESTION, Limits, search
 from hookflash.knowledge.shelf import Key, Shelf
 from hookflash.knowledge.source import EntryFacts, Scope
 from hookflash.knowledge.vectors import VectorIndex
 
-# Of a source: id, version, embedding model, kind.
-Version = tuple[str, int, str, str]
+# Of a source: id, version, embedding model, kind, JSON of who may see it.
+Version = tuple[str, int, str, str, str | None, bool]
 Terms = list[tuple[int, bytes, str | None]]
 Vectors = list[tuple[int, bytes]]
 
@@ -29,18 +32,30 @@ Vectors = list[tuple[int, bytes]]
 UNCHANGED_SECONDS = 600
 # Passages that are remembered: some 10 MB.
 PASSAGES = 10_000
+# Sets of sources whose entries are remembered.
+SCOPES = 1_000
 
 
 class KnowledgeBase:
     """Searches what accounts have handed in. `embedder` gives an embedder by the name that a source remembers.
 
-    `elsewhere` searches the indexes of accounts that are not ours; without it they are left out.
+    `elsewhere` searches the indexes of accounts that are not ours; without it they are left out. `outside` holds copies
+    of the vectors of sources that are too big for memory.
     """
 
     def __init__(
-        self, db: Database, clock: Clock, embedder: Callable[[str], Embedder], elsewhere: Elsewhere | None = None
+        self,
+        db: Database,
+        clock: Clock,
+        embedder: Callable[[str], Embedder],
+        elsewhere: Elsewhere | None = None,
+        *,
+        outside: ChunkVectors | None = None,
+        reranking: Reranking | None = None,
     ) -> None:
         self._db = db
+        self._big = BigSources(db, clock, outside)
+        self._reranking = reranking
         self._elsewhere = elsewhere
         self._clock = clock
         self._embedder = embedder
@@ -48,6 +63,7 @@ class KnowledgeBase:
         # How many chunks a source has at a version, which counting them each time would cost more than the search.
         self._sizes: dict[str, tuple[int, int]] = {}
         self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
+        self._entries: OrderedDict[tuple[str, str], list[EntryFacts]] = OrderedDict()
         self._passages: OrderedDict[int, tuple[int, Passage]] = OrderedDict()
         self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
         self._versions: Coalesced[tuple[str, ...], list[Version]] = Coalesced(self._versions_of_all)
@@ -65,8 +81,10 @@ class KnowledgeBase:
         span = int(self._clock.now().timestamp()) // UNCHANGED_SECONDS
         return Scope(
             account_id,
-            tuple((s, v, model, self._sizes.get(s, (v, 0))[1]) for s, v, model, _ in found),
-            tuple((s, span) for s, _, _, kind in found if kind == "database") if self._elsewhere else (),
+            tuple((s, v, model, self._sizes.get(s, (v, 0))[1]) for s, v, model, *_ in found),
+            tuple((s, span) for s, _, _, kind, *_ in found if kind == "database") if self._elsewhere else (),
+            tuple((s, policy) for s, *_, policy, _ in found if policy),
+            curated=not found or found[0][-1],
         )
 
     async def search(self, scope: Scope, question: str, limits: Limits | None = None) -> Found | NothingFound:
@@ -74,7 +92,7 @@ class KnowledgeBase:
         limits = limits or Limits()
         elsewhere = [source for source, _ in scope.elsewhere]
         if self._elsewhere is None or not elsewhere or not question.strip():
-            return await search(question, scope, store=self, embedder=self._questions, limits=limits)
+            return await self._ours(scope, question, limits)
         own: Found | NothingFound = NothingFound("empty knowledge")
         others: list[list[Passage]] = []
         failures: list[str] = []
@@ -82,7 +100,7 @@ class KnowledgeBase:
 
         async def ours() -> None:
             nonlocal own
-            own = await search(question, scope, store=self, embedder=self._questions, limits=limits)
+            own = await self._ours(scope, question, limits)
 
         async def theirs() -> None:
             nonlocal others, failures
@@ -97,10 +115,22 @@ class KnowledgeBase:
             self._remember({p.chunk_id: (0, p) for p in found.passages if p.chunk_id < 0})
         return found
 
+    async def _ours(self, scope: Scope, question: str, limits: Limits) -> Found | NothingFound:
+        return await search(
+            question, scope, store=self, embedder=self._questions, limits=limits, reranking=self._reranking
+        )
+
     async def entries(self, scope: Scope) -> list[EntryFacts]:
-        """What the scope's sources say of themselves."""
-        async with self._db.at_once(scope.account_id) as conn:
-            return await entry_store.entries(conn, [source for source, *_ in scope.sources])
+        """What the scope's sources say of themselves; remembered until one of them is another."""
+        key = (scope.account_id, scope.version)
+        found = self._entries.get(key)
+        if found is None:
+            async with self._db.at_once(scope.account_id) as conn:
+                found = await entry_store.entries(conn, [source for source, *_ in scope.sources])
+            self._entries[key] = found
+            if len(self._entries) > SCOPES:
+                self._entries.popitem(last=False)
+        return found
 
     def _questions(self, model: str) -> Embedder:
         if model not in self._asked:
@@ -108,18 +138,19 @@ class KnowledgeBase:
             self._asked[model] = Questions(lambda: self._embedder(model))
         return self._asked[model]
 
-    async def nearest(self, scope: Scope, model: str, vectors: Vector, limit: int) -> Sequence[Ranked]:
-        """Exact over small sources, in memory; through their graphs in PostgreSQL over big ones."""
+    async def nearest(
+        self, scope: Scope, model: str, vectors: Vector, limit: int, failures: list[str]
+    ) -> Sequence[Ranked]:
+        """Exact over small sources, in memory; over big ones in the index outside, or through their graphs."""
         mine = [(s, version, chunks) for s, version, m, chunks in scope.sources if m == model and chunks]
         small = [((s, model), version) for s, version, chunks in mine if chunks <= store.EXACT_AT_MOST]
         big = [s for s, _, chunks in mine if chunks > store.EXACT_AT_MOST]
         indexes = await self._vectors.indexes(scope.account_id, small)
         found = [[scored for index in indexes for scored in index.nearest(v, limit)] for v in vectors]
         if big:
-            for vector, ranked in zip(vectors, found, strict=True):
-                for source in big:
-                    async with self._db.at_once(scope.account_id) as conn:
-                        ranked += await store.nearest_indexed(conn, source, model, vector, limit)
+            far = await self._big.nearest(scope.account_id, big, model, vectors, limit, failures)
+            for ranked, others in zip(found, far, strict=True):
+                ranked += others
         return [sorted(ranked, key=lambda scored: (-scored[1], scored[0]))[:limit] for ranked in found]
 
     async def indexes(self, scope: Scope) -> Sequence[KeywordIndex]:
@@ -155,9 +186,9 @@ class KnowledgeBase:
     async def _versions_of_all(self, account_id: str, wanted: Sequence[tuple[str, ...]]) -> list[list[Version]]:
         found = {}
         async with self._db.at_once(account_id) as conn:
-            cursors = {sources: await store.versions_of(conn, sources) for sources in dict.fromkeys(wanted)}
+            cursors = {sources: await scope_store.versions_of(conn, sources) for sources in dict.fromkeys(wanted)}
             for sources, cursor in cursors.items():
-                found[sources] = await store.read_versions(cursor)
+                found[sources] = await scope_store.read_versions(cursor)
         return [found[sources] for sources in wanted]
 
     async def _kept_of_all(self, account_id: str, keys: Sequence[str]) -> list[bytes | None]:

@@ -18,12 +18,14 @@ from hookflash.knowledge.external_store import Elsewhere
 from hookflash.knowledge.extract import CONTENT_TYPES
 from hookflash.knowledge.library_store import KnowledgeBase
 from hookflash.knowledge.passage import Embedder, Found
+from hookflash.knowledge.scope_store import set_policy
 from hookflash.knowledge.search import MAX_QUESTION, Limits
 from hookflash.knowledge.source import ChunkRow, Document
 from hookflash.knowledge.web_store import queue_crawl, set_site
 from hookflash.rest.caller import Caller, allowed
 from hookflash.rest.problems import answers
 from hookflash.rest.resource import ListAsked, Listing, listed, router
+from hookflash.rest.storable import FreeObject
 
 sources = router("/v1/sources", "knowledge")
 documents = router("/v1/documents", "knowledge")
@@ -76,6 +78,20 @@ class Shelves:
             ) from None
 
 
+class Viewers(BaseModel):
+    """Who may see it; empty: everybody."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channels: Annotated[list[Literal["sms", "whatsapp", "voice", "web"]], Field(max_length=4)] = []
+    traits: FreeObject = Field(default_factory=dict, description="Traits that the customer must have.")
+    verified: StrictBool = Field(False, description="Only a customer who has proven to hold their phone.")
+
+    def policy(self) -> dict[str, Any]:
+        """As it is stored: only what bars anybody."""
+        return {name: value for name, value in self.model_dump().items() if value}
+
+
 class NewSource(BaseModel):
     """A set of documents, a web site, or an index that lies elsewhere."""
 
@@ -84,6 +100,7 @@ class NewSource(BaseModel):
     name: str = Field(min_length=1, max_length=80, examples=["Help center"])
     description: str = Field("", max_length=1_000, description=_DESCRIPTION)
     final_response: StrictBool = Field(False, description=_FINAL)
+    who: Viewers = Field(default_factory=Viewers)
     kind: Literal["file", "text", "web", "database"] = Field(
         "file",
         description="How it is filled: by files that are uploaded, texts that are written, pages of a web site (`web`), "
@@ -104,6 +121,7 @@ class SourceChanges(BaseModel):
     name: str | None = Field(None, min_length=1, max_length=80, examples=["Help center"])
     description: str | None = Field(None, max_length=1_000)
     final_response: StrictBool | None = None
+    who: Viewers | None = None
     web: NewSite | None = Field(None, description="Of a web site: where to read from now on; it is read again at once.")
     embedding_model: str | None = Field(
         None,
@@ -124,6 +142,7 @@ class ShownSource(BaseModel):
     description: str
     kind: str
     final_response: bool
+    who: Viewers = Field(validation_alias="policy")
     config: dict[str, Any] = Field(description="Of `web`: where it is read; of `database`: where the index lies.")
     embedding_model: str = Field(description="The model whose vectors searches use.")
     next_model: str | None = Field(description="The model that is being prepared behind it.")
@@ -285,6 +304,9 @@ async def create_source(body: NewSource, request: Request, caller: Writing) -> S
             final_response=body.final_response,
             config=config,
         )
+        if body.who.policy():
+            await set_policy(conn, made.id, body.who.policy())
+            made = await store.get_source(conn, made.id)
         if place is not None:
             await shelves.elsewhere.keep_secrets(conn, made.id, place.secrets)
         if body.web is not None:
@@ -320,6 +342,8 @@ async def update_source(source_id: SourceId, body: SourceChanges, request: Reque
             if kind != "web":
                 raise Invalid("web: only the kind web has it", field="web")
             await queue_crawl(conn, await set_site(conn, source_id, body.web.site()))
+        if body.who is not None:
+            await set_policy(conn, source_id, body.who.policy())
         changed = await store.update_source(
             conn,
             source_id,
@@ -358,7 +382,7 @@ async def put_text(source_id: SourceId, body: NewText, caller: Writing, response
     title = " ".join(body.title.split()) if body.title else ""
     text = f"# {title}\n\n{body.text}" if title else body.text
     name = body.name if body.name.endswith(".md") else f"{body.name}.md"
-    return await _put(caller, source_id, name, "text/markdown", text.encode(), response)
+    return await take_in(caller, source_id, name, "text/markdown", text.encode(), response)
 
 
 @sources.put(
@@ -390,12 +414,13 @@ async def put_document(
             raise TooLarge(f"The document is larger than {most:,} bytes.")
     if not data:
         raise Invalid("The body is the document's file, and it is empty.", field="body")
-    return await _put(caller, source_id, name, content_type, bytes(data), response)
+    return await take_in(caller, source_id, name, content_type, bytes(data), response)
 
 
-async def _put(
+async def take_in(
     caller: Caller, source_id: str, name: str, content_type: str, data: bytes, response: Response
 ) -> ShownDocument:
+    """Take in a document, in place of one of that name."""
     async with caller.transaction() as conn:
         source = await store.get_source(conn, source_id)
         if source.kind in ("web", "database"):

@@ -14,6 +14,7 @@ from hookflash.knowledge.analyze import terms
 from hookflash.knowledge.fusion import Candidate, Ranked, attainable, fuse, parts_of
 from hookflash.knowledge.keywords import KeywordIndex, ranked, rarities
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
+from hookflash.knowledge.rerank import Reranking, reordered
 from hookflash.knowledge.source import Scope
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 # A model reads a question to its end, but nobody asks for more than this; what is longer is cut.
 MAX_QUESTION = 6_000
 # Candidates that are read for one passage that is wanted: some are repetitions, some too long.
-_READ_PER_WANTED = 4
+READ_PER_WANTED = 4
 _MOST_OF_ONE_DOCUMENT = 2
 _SAME_WORDS = 0.8
 _BYTES_PER_TOKEN = 3.5
@@ -47,8 +48,13 @@ class Limits:
 class PassageStore(Protocol):
     """Where the chunks are kept. Every method raises a HookflashError (as a rule Unavailable) when it cannot answer."""
 
-    async def nearest(self, scope: Scope, model: str, vectors: Vector, limit: int) -> Sequence[Ranked]:
-        """For each vector the nearest chunks of the scope's sources that use this model: (chunk id, cosine), best first."""
+    async def nearest(
+        self, scope: Scope, model: str, vectors: Vector, limit: int, failures: list[str]
+    ) -> Sequence[Ranked]:
+        """For each vector the nearest chunks of the scope's sources that use this model: (chunk id, cosine), best first.
+
+        `failures` gets the reason of a part that failed and was made up for.
+        """
         ...
 
     async def indexes(self, scope: Scope) -> Sequence[KeywordIndex]:
@@ -75,11 +81,13 @@ async def search(
     store: PassageStore,
     embedder: Callable[[str], Embedder],
     limits: Limits = Limits(),
+    reranking: Reranking | None = None,
 ) -> Found | NothingFound:
     """The passages of the scope that bear on the question, best first; never raises for a part that fails.
 
     `embedder` gives the embedder of a model's name (a source remembers its own). When embedder or vectors fail, the
-    keywords answer alone, and the other way round; `degraded` says what failed.
+    keywords answer alone, and the other way round; `degraded` says what failed. With `reranking` a model that reads
+    question and passages together decides their order, not whether they count as found: see `rerank`.
     """
     question = question[:MAX_QUESTION].strip()
     if scope.empty or not question:
@@ -102,6 +110,10 @@ async def search(
     candidates = fuse(dense, scored, limit=limits.candidates, attainable=most)
     likely = [candidate for candidate in candidates if candidate.score >= limits.least_score]
     passages = await _read(likely, scope, store, limits, failures) if likely else []
+    if reranking is not None and passages is not None and len(passages) > 1:
+        read = passages
+        order = await _attempt("reranker", lambda: reordered(reranking, question, read), reranking.seconds, failures)
+        passages = order or passages
     degraded = "; ".join(failures) or None
     if degraded is not None:
         log.warning("search degraded", reasons=failures)
@@ -131,7 +143,7 @@ async def _by_meaning(
         rows = vectors.astype(np.float32, copy=False)
         found = await _attempt(
             "vectors",
-            lambda: store.nearest(scope, model, rows, limits.candidates),  # noqa: B023
+            lambda: store.nearest(scope, model, rows, limits.candidates, failures),  # noqa: B023
             limits.store_seconds,
             failures,
         )
@@ -162,7 +174,7 @@ async def _read(
     candidates: Sequence[Candidate], scope: Scope, store: PassageStore, limits: Limits, failures: list[str]
 ) -> list[Passage] | None:
     """The best candidates as passages, without those whose chunks are gone; None when they cannot be read."""
-    wanted = candidates[: limits.passages * _READ_PER_WANTED]
+    wanted = candidates[: limits.passages * READ_PER_WANTED]
     ids = [candidate.chunk_id for candidate in wanted]
     found = await _attempt("passages", lambda: store.passages(scope, ids), limits.store_seconds, failures)
     if found is None:

@@ -11,7 +11,8 @@ class KnowledgeSource:
     """A named set of documents. While `next_model` is set its passages are embedded anew behind the present ones.
 
     `description` decides when it is searched and how the question is put; with `final_response` its best passage is the
-    answer. `config` is what its kind needs: of `web` where it begins, of `database` where the index lies.
+    answer. `config` is what its kind needs: of `web` where it begins, of `database` where the index lies. `policy`: who may
+    see it (channels, traits, verified); empty: everybody.
     """
 
     id: str
@@ -28,6 +29,7 @@ class KnowledgeSource:
     updated_at: datetime
     final_response: bool = False
     config: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,15 @@ class Scope:
     """What one search may look at: an account's sources, each with its version, the model of its vectors, its chunks.
 
     `elsewhere` are those whose passages lie in an index that is not ours, each with the time span that we take it to
-    be unchanged for.
+    be unchanged for. `policies`: JSON of who may see those that are not for everybody. `curated`: whether the account may have
+    curated answers.
     """
 
     account_id: str
     sources: tuple[tuple[str, int, str, int], ...]
     elsewhere: tuple[tuple[str, int], ...] = ()
+    policies: tuple[tuple[str, str], ...] = ()
+    curated: bool = True
 
     @property
     def version(self) -> str:
@@ -86,6 +91,7 @@ class Scope:
             self.account_id,
             tuple(source for source in self.sources if source[0] in wanted),
             tuple(source for source in self.elsewhere if source[0] in wanted),
+            curated=self.curated,
         )
 
     @property

@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from psycopg import AsyncCursor
 from psycopg.errors import UniqueViolation
-from psycopg.rows import DictRow, tuple_row
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Conflict, Invalid, NotFound
@@ -21,7 +20,7 @@ from hookflash.knowledge.source import ChunkRow, Document, KnowledgeSource, NewC
 
 _SOURCE = (
     "select s.id, s.account_id, s.name, s.description, s.kind, s.embedding_model, s.next_model, s.version,"
-    " s.final_response, s.config,"
+    " s.final_response, s.config, s.policy,"
     " (select count(*) from documents d where d.source_id = s.id)::int as documents,"
     " (select coalesce(sum(d.chunk_count), 0) from documents d where d.source_id = s.id)::int as chunks,"
     " s.created_at, s.updated_at from sources s"
@@ -104,11 +103,17 @@ async def update_source(
     The present one again ends such a preparation.
     """
     source = await get_source(conn, source_id)
+    before = (source.name, source.description, source.final_response)
+    # By its description it is chosen, so answers may become others.
+    described = any(
+        new is not None and new != old for new, old in zip((name, description, final_response), before, strict=True)
+    )
     try:
         await conn.execute(
             "update sources set name = coalesce(%s, name), description = coalesce(%s, description),"
-            " final_response = coalesce(%s, final_response), updated_at = %s where id = %s",
-            (name, description, final_response, now, source_id),
+            " final_response = coalesce(%s, final_response), updated_at = %s,"
+            " version = version + (%s)::int where id = %s",
+            (name, description, final_response, now, described, source_id),
         )
     except UniqueViolation:
         raise Conflict("There is a source of this name already.") from None
@@ -393,20 +398,6 @@ async def switch_model(conn: Connection, source_id: str, model: str, now: dateti
 
 
 # Searching
-
-
-async def versions_of(conn: Connection, wanted: Sequence[str]) -> AsyncCursor[DictRow]:
-    """Ask for the named sources (none named: all of the account) as they are now; see `read_versions`."""
-    return await conn.execute(
-        "select id, version, embedding_model, kind from sources where cardinality(%(w)s::text[]) = 0 or id = any(%(w)s)"
-        " order by id",
-        {"w": list(wanted)},
-    )
-
-
-async def read_versions(cursor: AsyncCursor[DictRow]) -> list[tuple[str, int, str, str]]:
-    """(id, version, embedding model, kind) of each source asked for."""
-    return [(r["id"], r["version"], r["embedding_model"], r["kind"]) for r in await cursor.fetchall()]
 
 
 async def count_chunks(conn: Connection, sources: Sequence[str]) -> dict[str, int]:

@@ -247,4 +247,5 @@ def shortened(text: str, max_chars: int) -> str:
     if whole:
         return text[: whole[-1]]
     cut = text[: max(0, max_chars - 1)]
-    return f"{cut.rsplit(None, 1)[0] if ' ' in cut else cut}…"[:max_chars]
+    words = cut.rsplit(None, 1) if " " in cut else [cut]
+    return f"{words[0] if words else ''}…"[:max_chars]

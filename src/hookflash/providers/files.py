@@ -28,6 +28,13 @@ class FileBlobs:
         except FileNotFoundError:
             raise NotFound("The attachment is not kept here.") from None
 
+    async def delete(self, key: str) -> None:
+        """Raises Unavailable when the disk refuses."""
+        try:
+            await anyio.Path(self._path(key)).unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The attachment cannot be deleted: {error.strerror or 'the disk refuses'}.") from error
+
     def _path(self, key: str) -> Path:
         path = (self._directory / key).resolve()
         if not path.is_relative_to(self._directory.resolve()):

@@ -48,7 +48,7 @@ class OpenAIModel:
             raise Misconfigured("The model is not named.", hint="for example openai:gpt-4o-mini")
         self.name = f"openai:{config.model}"
         self._config = config
-        self._client, self._at_home = _client(config)
+        self._client, self._at_home = client_of(config)
         self._refused: set[str] = set()
         # OpenAI itself wants the newer name, other servers often know only the older one.
         self._limits = (
@@ -121,7 +121,7 @@ class OpenAIModel:
             chunks = _pieces(await self._open(request))
             first = await anext(chunks, None)
         except (openai.APIError, httpx2.HTTPError) as error:
-            return Failed(_failed(self.name, error), _again(error), error)
+            return Failed(_failed(self.name, error), worth_again(error), error)
         if first is None:
             raise ModelFailed(f"The model {self.name} gave no answer.", retryable=True)
         return chunks, first
@@ -193,7 +193,7 @@ class OpenAIEmbedder:
         self.name = f"openai:{self._model}@{self.dimensions}"
         self.max_tokens = 8191 if natural else 512
         self._config = config
-        self._client, _ = _client(config)
+        self._client, _ = client_of(config)
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -233,8 +233,8 @@ class OpenAIEmbedder:
         except openai.AuthenticationError as error:
             return Failed(Unavailable(_NO_ENTRY.format(self.name), hint=_CHECK), False, error)
         except (openai.APIError, httpx2.HTTPError) as error:
-            failed = Unavailable(f"The embedder {self.name} failed: {_reason(error)}.")
-            return Failed(failed, _again(error), error)
+            failed = Unavailable(f"The embedder {self.name} failed: {reason_of(error)}.")
+            return Failed(failed, worth_again(error), error)
 
     async def _ask(self, texts: list[str]) -> Vector:
         # An empty text is refused by the vendor; one space has the same meaning.
@@ -279,7 +279,8 @@ async def _pieces(opened: openai.AsyncStream[ChatCompletionChunk]) -> AsyncItera
                 yield chunk
 
 
-def _client(config: ProviderConfig) -> tuple[openai.AsyncOpenAI, bool]:
+def client_of(config: ProviderConfig) -> tuple[openai.AsyncOpenAI, bool]:
+    """A client of the server that the options name, and whether that is OpenAI itself. Raises Misconfigured."""
     base_url = (config.text("OPENAI_BASE_URL") or HOME).rstrip("/")
     at_home = base_url == HOME
     key = config.text("OPENAI_API_KEY")
@@ -325,7 +326,7 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     return {"role": message.role, "content": [{"type": "text", "text": message.text}, *pictures]}
 
 
-def _again(error: Exception) -> bool | float:
+def worth_again(error: Exception) -> bool | float:
     """Whether to try again, or after how many seconds."""
     if isinstance(error, openai.APITimeoutError):
         return False
@@ -340,10 +341,10 @@ def _failed(name: str, error: openai.APIError | httpx2.HTTPError) -> ModelFailed
     if isinstance(error, openai.NotFoundError):
         return ModelFailed(f"The server does not know the model {name}.", hint="check its name and OPENAI_BASE_URL")
     retryable = is_passing(error.status_code) if isinstance(error, openai.APIStatusError) else True
-    return ModelFailed(f"The model {name} failed: {_reason(error)}.", retryable=retryable)
+    return ModelFailed(f"The model {name} failed: {reason_of(error)}.", retryable=retryable)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """In words that hold nothing of what was asked: servers like to quote the request in their messages."""
     if isinstance(error, openai.APIStatusError):
         return f"HTTP {error.status_code}" + (f", {error.code}" if error.code else "")

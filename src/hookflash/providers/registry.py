@@ -1,4 +1,4 @@
-"""The door for vendors: models, embedders, transcribers, voices, speech to speech; from entry points, also strangers'."""
+"""The door for vendors of models, embedders, re-rankers, transcribers, voices: from entry points, also strangers'."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,9 @@ from hookflash.base.clock import Clock, SystemClock
 from hookflash.base.errors import Misconfigured
 from hookflash.base.secret import Secret
 from hookflash.knowledge.passage import Embedder
+from hookflash.knowledge.rerank import Reranker
+from hookflash.safety.moderation import Moderator
+from hookflash.safety.personal import PATTERNS, Finder
 from hookflash.speech.sts import Sts
 from hookflash.speech.stt import Stt
 from hookflash.speech.tts import Tts
@@ -20,7 +23,19 @@ EMBEDDERS = "hookflash.embedders"
 STT = "hookflash.stt"
 TTS = "hookflash.tts"
 STS = "hookflash.sts"
-_KINDS = {MODELS: "language model", EMBEDDERS: "embedder", STT: "transcriber", TTS: "voice", STS: "speech to speech"}
+RERANKERS = "hookflash.rerankers"
+MODERATORS = "hookflash.moderators"
+FINDERS = "hookflash.finders"
+_KINDS = {
+    MODELS: "language model",
+    EMBEDDERS: "embedder",
+    RERANKERS: "re-ranker",
+    MODERATORS: "moderation",
+    FINDERS: "finder of personal data",
+    STT: "transcriber",
+    TTS: "voice",
+    STS: "speech to speech",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,18 @@ class Providers:
     def embedder(self, name: str) -> Embedder:
         """The embedder of a name such as `minilm` or `openai:text-embedding-3-small`; raises Misconfigured."""
         return cast(Embedder, self._make(EMBEDDERS, name))
+
+    def reranker(self, name: str) -> Reranker:
+        """The re-ranker of a name such as `http:jina-reranker-v2-base-multilingual` or `onnx:/srv/model`."""
+        return cast(Reranker, self._make(RERANKERS, name))
+
+    def moderator(self, name: str) -> Moderator:
+        """The judge of texts of a name such as `openai:omni-moderation-latest`; raises Misconfigured."""
+        return cast(Moderator, self._make(MODERATORS, name))
+
+    def finder(self, name: str) -> Finder:
+        """What finds personal data, of a name such as `patterns` or `presidio`; raises Misconfigured."""
+        return cast(Finder, self._make(FINDERS, name)) if name != "patterns" else PATTERNS
 
     def stt(self, name: str) -> Stt:
         """The transcriber of a name such as `deepgram:flux` or `whisper`; raises Misconfigured."""

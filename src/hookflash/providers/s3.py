@@ -43,7 +43,7 @@ class BucketBlobs:
         )
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
-        await self._call("put_object", Key=self._prefix + key, Body=data, ContentType=content_type)
+        await self._call("put_object", "keep", Key=self._prefix + key, Body=data, ContentType=content_type)
 
     async def get(self, key: str) -> bytes:
         def read() -> bytes:
@@ -60,10 +60,13 @@ class BucketBlobs:
         except self._errors.BotoCoreError as error:
             raise Unavailable("The bucket cannot be reached.") from error
 
-    async def _call(self, operation: str, **arguments: Any) -> None:
+    async def delete(self, key: str) -> None:
+        await self._call("delete_object", "delete", Key=self._prefix + key)
+
+    async def _call(self, operation: str, what: str, **arguments: Any) -> None:
         try:
             await anyio.to_thread.run_sync(lambda: getattr(self._client, operation)(Bucket=self._bucket, **arguments))
         except self._errors.ClientError as error:
-            raise Unavailable("The bucket refused to keep an attachment.") from error
+            raise Unavailable(f"The bucket refused to {what} an attachment.") from error
         except self._errors.BotoCoreError as error:
             raise Unavailable("The bucket cannot be reached.") from error

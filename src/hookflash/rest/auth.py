@@ -28,7 +28,11 @@ RESOURCES = (
     "keys",
 )
 ADMIN = "admin"
-SCOPES = frozenset({ADMIN, *(f"{resource}:{right}" for resource in RESOURCES for right in ("read", "write"))})
+# For a service that conducts calls: it has them answered, and may nothing else.
+ANSWER_CALLS = "calls:answer"
+SCOPES = frozenset(
+    {ADMIN, ANSWER_CALLS, *(f"{resource}:{right}" for resource in RESOURCES for right in ("read", "write"))}
+)
 
 _PREFIX = "hf_"
 _ID_LENGTH = 26

@@ -1,7 +1,7 @@
 """Who calls a route, and what the route may do in that caller's name: transactions, lists, journal entries."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -51,6 +51,10 @@ class Caller:
         """Commits at its end; an exception rolls it back."""
         return self.office.db.tenant(self.account_id)
 
+    def within(self, conn: Connection) -> "Caller":
+        """The same caller, whose transactions are parts of the one that `conn` is in: all of it happens, or nothing."""
+        return _Within(self.principal, self.office, conn)
+
     async def record(
         self, conn: Connection, kind: str, subject: str, contact_id: str | None = None, **details: object
     ) -> None:
@@ -66,6 +70,16 @@ class Caller:
                 return await read(conn, limit, cursor)
 
         return await respond(asked, fetch, show)
+
+
+@dataclass(frozen=True, slots=True)
+class _Within(Caller):
+    conn: Connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.conn.transaction():
+            yield self.conn
 
 
 def allowed(scope: str | None) -> Any:

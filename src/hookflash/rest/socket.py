@@ -10,8 +10,8 @@ from websockets.http11 import Request
 
 Take = Callable[[bytes], None]
 
-# Larger messages close the socket (1009).
-MAX_MESSAGE = 262_144
+# Larger messages close the socket (1009). Retell sends all that was said, with the time of each word, again and again.
+MAX_MESSAGE = 1_048_576
 
 _TAKE_OVER = "hookflash.take_over"
 _TEXT = 0x81  # a whole message

@@ -1,6 +1,7 @@
 """Numbers that must not be kept: payment cards and Aadhaar, found by their check digits, however they are spaced."""
 
 import re
+from functools import lru_cache
 
 _WORDS = {
     word: str(value)
@@ -83,11 +84,26 @@ def mask_digits(text: str, least: int = 3) -> str:
     return _RUN.sub(masked, mask_numbers(text))
 
 
+@lru_cache(maxsize=8)
+def numbers(text: str) -> list[tuple[int, int, str]]:
+    """Where card and Aadhaar numbers stand in a text: start, end, and `[card number]` or `[Aadhaar number]`."""
+    return [found for run in _RUN.finditer(text) for found in _numbers(run)]
+
+
 def _masked(run: re.Match[str]) -> str:
+    text, first = run.group(), run.start()
+    out, done = [], 0
+    for start, end, kind in _numbers(run):
+        out += [text[done : start - first], kind]
+        done = end - first
+    return "".join((*out, text[done:]))
+
+
+def _numbers(run: re.Match[str]) -> list[tuple[int, int, str]]:
     """Of a run of digits the numbers in it, which begin and end where a group does: an expiry date may follow a card."""
-    text = run.group()
+    text, at = run.group(), run.start()
     groups = [(found.start(), found.end(), _digits(found)) for found in _ONE.finditer(text)]
-    out, done, first = [], 0, 0
+    out, first = [], 0
     while first < len(groups):
         digits, found = "", None
         for last in range(first, len(groups)):
@@ -100,10 +116,9 @@ def _masked(run: re.Match[str]) -> str:
         if found is None:
             first += 1
             continue
-        out += [text[done : groups[first][0]], found[1]]
-        done = groups[found[0]][1]
+        out.append((at + groups[first][0], at + groups[found[0]][1], found[1]))
         first = found[0] + 1
-    return "".join((*out, text[done:]))
+    return out
 
 
 def _digits(token: re.Match[str]) -> str:

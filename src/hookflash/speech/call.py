@@ -32,6 +32,7 @@ from hookflash.speech.events import (
     Tick,
     Transfer,
     TransferTo,
+    TurnJudged,
     TurnOver,
     WakeAt,
     Words,
@@ -102,6 +103,9 @@ class CallMachine:
                     self._endpoint_at = max(self._endpoint_at, now + endpoint.HOLD)
             case SpeechEnded(at=at):
                 self._voice_ends(at, now)
+            case TurnJudged():
+                self._ear.judge(event)
+                self._weigh(now)
             case Words():
                 self._words(event, now)
             case ReplyText(turn=turn, text=text, last=last):
@@ -143,8 +147,7 @@ class CallMachine:
             self._pause(now)
 
     def _voice_ends(self, at: float, now: float) -> None:
-        self._ear.voice, self._ear.ended = None, at
-        self._ear.final_at, self._ear.held = None, False
+        self._ear.cease(at)
         self._out.append(Finalize())
         if self._paused is not None:
             self._settle_at = now + SETTLE_SECONDS
@@ -190,8 +193,7 @@ class CallMachine:
             # Ours is not over: what they said waits until it is, unless it was an interruption.
             self._endpoint_at = NEVER
             return
-        wait = endpoint.pause(said, patience=self._rules.patience, vendor_says_over=self._ear.vendor_over)
-        self._endpoint_at = self._ear.ended + wait
+        self._endpoint_at = self._ear.ended + self._ear.pause(self._rules.patience)
         if turn is not None and turn.said != said:
             self._drop(turn)
             turn = None

@@ -27,6 +27,14 @@ class Line(Protocol):
 Say = Callable[[str, bool], None]
 
 
+class TurnModel(Protocol):
+    """What hears from the sound whether a caller has finished."""
+
+    async def finished(self, mulaw: bytes) -> float | None:
+        """0..1 for sound (8 kHz) that ends where the voice has ceased; None when it has no time to tell."""
+        ...
+
+
 class Mind(Protocol):
     """Who thinks, and who keeps what was said."""
 
@@ -67,6 +75,7 @@ class Devices:
     """What a call is made of; formats are mu-law at 8 kHz throughout.
 
     `others` are the languages that the caller may change to, by their tags; `detect` tells which words are in.
+    `turn_model`: what helps to tell whether the caller has finished, where the words do not.
     """
 
     line: Line
@@ -81,6 +90,7 @@ class Devices:
     voice: str | None = None
     others: Mapping[str, "OtherLanguage"] = field(default_factory=dict)
     detect: Detect | None = None
+    turn_model: TurnModel | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -24,6 +24,14 @@ class SpeechEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """How sure a model is (0..1), from the sound, that the caller whose voice ceased `at` has finished."""
+
+    at: float
+    finished: float
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """Words from the transcriber. `final`: this part will not change; `end_of_turn`: the vendor holds the turn for over."""
 
@@ -103,6 +111,7 @@ CallEvent = (
     SpeechStarted
     | SpeechPerhaps
     | SpeechEnded
+    | TurnJudged
     | Words
     | ReplyText
     | TurnOver

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from hookflash.speech.events import Words
+from hookflash.speech import endpoint
+from hookflash.speech.events import TurnJudged, Words
 from hookflash.speech.phrases import Phrases
 
 # Fewer words tell nothing yet, unless they are numbers.
@@ -13,7 +14,8 @@ LEAST_WORDS = 3
 class Listening:
     """What the caller has said since our last turn. `voice` is when the voice that sounds now began, `ended` when it last
     ceased, `final_at` when the last final words came; `looked` is what was searched for already; `held`: the end was put off
-    in this pause because a voice seemed to begin; `tells_early`: the transcriber gives words while they are spoken.
+    in this pause because a voice seemed to begin; `tells_early`: the transcriber gives words while they are spoken;
+    `judged` is how sure a model is, from the sound before this pause, that they have finished.
     """
 
     finals: list[str] = field(default_factory=list)
@@ -26,6 +28,7 @@ class Listening:
     final_at: float | None = None
     held: bool = False
     tells_early: bool = False
+    judged: float | None = None
 
     @property
     def said(self) -> str:
@@ -54,6 +57,19 @@ class Listening:
             return None
         self.looked = stable
         return stable
+
+    def cease(self, at: float) -> None:
+        """Their voice has ceased."""
+        self.voice, self.ended, self.final_at, self.held, self.judged = None, at, None, False, None
+
+    def judge(self, judged: TurnJudged) -> None:
+        """What a model makes of the sound; of an older pause it tells nothing."""
+        if judged.at == self.ended:
+            self.judged = judged.finished
+
+    def pause(self, patience: float) -> float:
+        """Seconds of silence after which the turn is ours."""
+        return endpoint.pause(self.said, patience=patience, vendor_says_over=self.vendor_over, judged=self.judged)
 
     def hold(self) -> bool:
         """Whether the end may be put off: once in a pause, so that a crackling line does not hold the answer up."""

@@ -39,6 +39,7 @@ from hookflash.speech.events import (
     Synthesize,
     Tick,
     Transfer,
+    TurnJudged,
     TurnOver,
     WakeAt,
     Words,
@@ -54,6 +55,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 QUEUED_FRAMES = 250
+# Sound that is kept for the model that tells whether the caller has finished: eight seconds.
+LATEST_FRAMES = 400
 # The transcriber gets so many frames at a time: 80 ms, what vendors advise; each delivery costs as much as a frame.
 FED_FRAMES = 4
 KEEP_SECONDS = 10.0
@@ -76,6 +79,7 @@ class CallCounts:
     interruptions: int = 0
     cleared: int = 0
     vendor_failures: int = 0
+    judged: int = 0
     characters_spoken: int = 0
     why: str | None = None
 
@@ -98,6 +102,7 @@ class CallShell:
         self._sought: LookUp | None = None
         self._hysteresis = Hysteresis()
         self._frames: deque[bytes] = deque(maxlen=QUEUED_FRAMES)
+        self._latest: deque[bytes] | None = deque(maxlen=LATEST_FRAMES) if devices.turn_model else None
         self._framed = anyio.Event()
         self._wake_at: float | None = None
         self._rewoken = anyio.Event()
@@ -137,6 +142,8 @@ class CallShell:
         if len(self._frames) == QUEUED_FRAMES:
             self.counts.dropped += 1
         self._frames.append(audio)
+        if self._latest is not None:
+            self._latest.append(audio)
         if len(self._frames) >= FED_FRAMES and not self._framed.is_set():
             self._framed.set()
 
@@ -149,7 +156,12 @@ class CallShell:
             return
         now = self._devices.clock.monotonic()
         at = now - (self._hysteresis.heard_seconds - found.at)
-        self.post(SpeechStarted(at) if isinstance(found, SpeechStart) else SpeechEnded(at))
+        if isinstance(found, SpeechStart):
+            self.post(SpeechStarted(at))
+            return
+        self.post(SpeechEnded(at))
+        if self._latest is not None:
+            self._start(self._judge, at)
 
     def post(self, event: CallEvent) -> None:
         """Something happened."""
@@ -355,6 +367,14 @@ class CallShell:
         if not self._over.is_set():
             self._starts.append((run, argument))
             self._startable.set()
+
+    async def _judge(self, at: float) -> None:
+        """Ask the model whether they have finished whose voice ceased then."""
+        model, sound = self._devices.turn_model, b"".join(self._latest or ())
+        finished = await model.finished(sound) if model is not None else None
+        if finished is not None:
+            self.counts.judged += 1
+            self.post(TurnJudged(at, finished))
 
     async def _think(self, begun: BeginTurn) -> None:
         turn = begun.turn

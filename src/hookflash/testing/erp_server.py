@@ -1,4 +1,4 @@
-"""A small ERP on this machine: orders and where they are, behind OAuth 2, and every way in which such a server misbehaves.
+"""A small ERP on this machine: orders, resets of passwords, behind OAuth 2, and every way in which such a server misbehaves.
 
 `python -m hookflash.testing.erp_server` serves it on port 8787.
 """
@@ -21,7 +21,10 @@ ORDERS: dict[str, dict[str, str]] = {
 
 @dataclass
 class ErpServer:
-    """An ASGI application. `POST /orders` and `GET /orders` need a token of `POST /oauth/token` (password grant).
+    """An ASGI application. Whatever is asked needs a token of `POST /oauth/token` (password grant).
+
+    `POST /orders` and `GET /orders` tell where an order is. `POST /password-resets` begins one for whoever `X-Identity` is and
+    changes nothing, `POST /password-resets/confirm` with its `reset_id` does it, once.
 
     What was asked is kept in `requests`. Paths that begin with /bad misbehave: /bad/html, /bad/huge, /bad/away (a redirect
     to the cloud's metadata), /bad/json, /bad/silent, /bad/drop, /bad/flaky (503, then good).
@@ -36,6 +39,8 @@ class ErpServer:
     )
     requests: list[Request] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    resets: dict[str, str] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await lifespan(scope, receive, send):
@@ -47,6 +52,8 @@ class ErpServer:
                 await self._token(request, send)
             case "/orders":
                 await self._orders(scope, request, send)
+            case "/password-resets" | "/password-resets/confirm":
+                await self._reset(request, send)
             case _:
                 await self._bad(request, send)
 
@@ -64,9 +71,31 @@ class ErpServer:
             answer = {"access_token": self.tokens[-1], "token_type": "bearer", "expires_in": self.token_seconds}
             await send_json(send, 200, answer)
 
+    async def _let_in(self, request: Request, send: Send) -> bool:
+        if self.tokens and request.headers.get("authorization") == f"Bearer {self.tokens[-1]}":
+            return True
+        await send_json(send, 401, {"error": "the token is not valid"})
+        return False
+
+    async def _reset(self, request: Request, send: Send) -> None:
+        if not await self._let_in(request, send):
+            return
+        who = request.headers.get("x-identity", "")
+        if request.path == "/password-resets":
+            reset_id = f"R-{len(self.resets) + 1}"
+            self.resets[reset_id] = who
+            answer = {"reset_id": reset_id, "next": "Ask whether the password shall really be reset, then confirm."}
+            await send_json(send, 200, answer)
+            return
+        reset_id = str(request.body.get("reset_id"))
+        if self.resets.pop(reset_id, None) != who:
+            await send_json(send, 404, {"error": "there is no such reset of this customer"})
+            return
+        self.done.append(who)
+        await send_json(send, 200, {"state": "A link to set a new password was sent by e-mail."})
+
     async def _orders(self, scope: Scope, request: Request, send: Send) -> None:
-        if not self.tokens or request.headers.get("authorization") != f"Bearer {self.tokens[-1]}":
-            await send_json(send, 401, {"error": "the token is not valid"})
+        if not await self._let_in(request, send):
             return
         query = parse_qs(scope["query_string"].decode())
         asked: dict[str, Any] = request.body if request.method == "POST" else {n: v[0] for n, v in query.items()}

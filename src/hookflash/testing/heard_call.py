@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hookflash.speech.audio import SILENCE, Floats
-from hookflash.speech.events import Finalize, SpeechEnded, SpeechPerhaps, SpeechStarted, Words
+from hookflash.speech.events import Finalize, SpeechEnded, SpeechPerhaps, SpeechStarted, TurnJudged, Words
 from hookflash.speech.hysteresis import CHUNK_SECONDS, Hysteresis, SpeechStart
 from hookflash.speech.vad import CHUNK, GatedScorer
 from hookflash.testing.call import ScriptedCall
 
-# How long a chunk of sound waits to be scored.
+# How long a chunk of sound waits to be scored, and a pause to be judged.
 SCORED_AFTER = 0.012
+JUDGED_AFTER = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class HeardCall:
     """A scripted call that hears a caller: `probabilities` are those of the caller's sound, `words` the words in it.
 
     The transcriber tells each word `interim_after` seconds after it was spoken, and final ones `final_after` seconds after
-    it was asked; `written` makes a text of the words of a part. `language` is what it takes them for.
+    it was asked; `written` makes a text of the words of a part. `language` is what it takes them for. `finished` judges a
+    pause from the sound: 0..1 for the second at which the chunk ends that tells of it.
     """
 
     call: ScriptedCall
@@ -57,6 +59,7 @@ class HeardCall:
     final_after: float = 0.15
     written: Callable[[Sequence[str]], str] = _plain
     language: str | None = None
+    finished: Callable[[float], float] | None = None
     starts: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
     _settled: int = 0
@@ -79,6 +82,9 @@ class HeardCall:
             else:
                 self.ends.append(found.at + SCORED_AFTER)
                 self.call.at(now, SpeechEnded(found.at + SCORED_AFTER))
+                if self.finished is not None:
+                    at = number * CHUNK_SECONDS
+                    self.call.at(now + JUDGED_AFTER, TurnJudged(found.at + SCORED_AFTER, self.finished(at)))
         self._pass_time(len(self.probabilities) * CHUNK_SECONDS + 1.0)
         return self.call
 

@@ -1,12 +1,14 @@
-"""OpenAI on this machine: chat completions (streamed or whole), embeddings and transcriptions as its contract says."""
+"""OpenAI on this machine: chat completions (streamed or whole), embeddings, moderations and transcriptions."""
 
 import hashlib
 from email import message_from_bytes
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from hookflash.base.clock import Clock
+from hookflash.safety.moderation import CATEGORIES, judged
 from hookflash.testing.vendor import (
     Answer,
     Drop,
@@ -70,6 +72,8 @@ class OpenAIServer:
             await self._chat(request, step, send)
         elif request.path.endswith("/embeddings"):
             await self._embeddings(request, send)
+        elif request.path.endswith("/moderations"):
+            await self._moderations(request, step, send)
         elif request.path.endswith("/audio/transcriptions"):
             await self._transcription(request, step, send)
         else:
@@ -143,6 +147,32 @@ class OpenAIServer:
         taken = sum(len(t) for t in texts) // 4
         usage = {"prompt_tokens": taken, "total_tokens": taken}
         await send_json(send, 200, {"object": "list", "data": rows, "model": request.body.get("model"), "usage": usage})
+
+    async def _moderations(self, request: Request, step: Step, send: Send) -> None:
+        """The scores of each text: those in the step's text (a JSON object), else what the local rules say."""
+        given = request.body.get("input")
+        texts = [given] if isinstance(given, str) else given
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t for t in texts):
+            await _error(send, 400, "'$.input' is invalid.", None, parameter="input")
+            return
+        if not isinstance(step, Answer):
+            raise HangUp
+        told = msgspec.json.decode(step.text) if step is not self.script.default else None
+        results = []
+        for text in texts:
+            scores = dict.fromkeys(CATEGORIES, 0.0) | (dict(judged(text).scores) if told is None else told)
+            flags = {category: score >= 0.5 for category, score in scores.items()}
+            applied = {category: ["text"] for category in CATEGORIES}
+            results.append(
+                {
+                    "flagged": any(flags.values()),
+                    "categories": flags,
+                    "category_scores": scores,
+                    "category_applied_input_types": applied,
+                }
+            )
+        model = request.body.get("model") or "omni-moderation-latest"
+        await send_json(send, 200, {"id": "modr-1", "model": model, "results": results})
 
     async def _transcription(self, request: Request, step: Step, send: Send) -> None:
         """What the recording says is the script's next text."""

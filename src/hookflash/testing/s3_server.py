@@ -1,4 +1,4 @@
-"""An S3-compatible store on this machine: puts and gets objects, in memory, and minds the credentials."""
+"""An S3-compatible store on this machine: puts, gets and deletes objects, in memory, and minds the credentials."""
 
 import re
 from urllib.parse import unquote
@@ -34,6 +34,9 @@ class S3Server:
             content = _without_chunks(request.raw) if chunked else request.raw
             self.objects[path] = (request.headers.get("content-type", ""), content)
             await _answer(send, 200)
+        elif scope["method"] == "DELETE":
+            self.objects.pop(path, None)
+            await _answer(send, 204)
         elif path not in self.objects:
             await _answer(send, 404, "NoSuchKey")
         else:

@@ -9,7 +9,9 @@ import msgspec
 import twilio.rest.api.v2010.account.incoming_phone_number
 import twilio.rest.api.v2010.account.message.media
 import twilio.rest.messaging.v1.service.phone_number
-import twilio.rest.messaging.v2.typing_indicator  # noqa: F401  the SDK would import these in the middle of a request
+import twilio.rest.messaging.v2.typing_indicator
+import twilio.rest.verify.v2.service.verification
+import twilio.rest.verify.v2.service.verification_check  # noqa: F401  the SDK would import these in the middle of a request
 from twilio.base import values
 from twilio.http import AsyncHttpClient
 from twilio.rest import Client
@@ -301,6 +303,25 @@ class Account:
     async def show_typing(self, message_sid: str) -> None:
         """Show on WhatsApp that an answer to this inbound message is being written (up to 25 s), and mark it read."""
         await self._sdk.messaging.v2.typing_indicator.create_async(channel="whatsapp", message_id=message_sid)
+
+    async def start_verification(self, service_sid: str, to: str, *, locale: str | None = None) -> str:
+        """Have Verify send a code by SMS, or send it again; the verification's sid."""
+        service = self._sdk.verify.v2.services(service_sid)
+        made = await service.verifications.create_async(to=to, channel="sms", locale=_given(locale))
+        if not made.sid:
+            raise TwilioUnclear("Twilio's answer to a new verification has no SID.")
+        return str(made.sid)
+
+    async def check_verification(self, service_sid: str, sid: str, code: str) -> str:
+        """What has become of a verification by this code: `approved`, or `pending` when it is another one."""
+        service = self._sdk.verify.v2.services(service_sid)
+        checked = await service.verification_checks.create_async(code=code, verification_sid=sid)
+        return str(checked.status or "")
+
+    async def cancel_verification(self, service_sid: str, sid: str) -> bool:
+        """End a verification, so that the next one has another code; False when it is over already."""
+        verification = self._sdk.verify.v2.services(service_sid).verifications(sid)
+        return await self._over_is_no_error(verification.update_async(status="canceled"))
 
 
 def _given(value: object | None) -> Any:

@@ -39,6 +39,8 @@ _BOLD_LINES = regex.compile(_ADDRESS + r"(?<![\w\\])__(?![a-z0-9_]+__)(?=[^\s_])
 _ITALIC_STAR = regex.compile(_ADDRESS + r"(?<![\w*\\])\*(?=[^\s*])([^*\n]{1,1000}?)(?<=\S)\*(?![\w*])")
 _ITALIC_LINE = regex.compile(_ADDRESS + r"(?<![\w\\])_(?=[^\s_])([^_\n]{1,1000}?)(?<=\S)_(?!\w)")
 _STRUCK = regex.compile(_ADDRESS + r"(?<![~\\])~~(?=\S)([^~\n]{1,1000}?)(?<=\S)~~(?!~)")
+# What any mark of Markdown has.
+_MARK = regex.compile(r"[*_~`#>|\\\[=•‣◦▪]|^ *[–+-]", regex.MULTILINE)
 _ESCAPE = regex.compile(r"\\([*_`#\[\]~|>!])")
 
 
@@ -62,6 +64,8 @@ def _pass(text: str, whatsapp: bool) -> str:
     text = _EDGES.sub("\n", _SPACES.sub(" ", text))
     if "&" in text:
         text = _ENTITY.sub(lambda m: html.unescape(m[0]), text)
+    if not _MARK.search(text):
+        return str(_GAPS.sub("\n\n", text)).strip()
     text = _FENCE.sub("", text)
     text = _rows(text)
     text = _RULE.sub("", text)

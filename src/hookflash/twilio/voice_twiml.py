@@ -4,6 +4,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from xml.sax.saxutils import escape, quoteattr
 
+from hookflash.twilio.webhooks import INSISTENT
+
 _SSML = frozenset({"break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w"})
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 
@@ -49,7 +51,7 @@ def parameters(values: Mapping[str, str]) -> Iterable[str]:
 
 def connect_stream(url: str, action: str, values: Mapping[str, str]) -> str:
     """Both ways of sound over a socket; afterwards Twilio asks `action` what to do."""
-    return element("Connect", {"action": action}, element("Stream", {"url": url}, *parameters(values)))
+    return element("Connect", {"action": action + INSISTENT}, element("Stream", {"url": url}, *parameters(values)))
 
 
 def connect_relay(
@@ -62,7 +64,7 @@ def connect_relay(
     """Words both ways over a socket; Twilio hears and speaks. `languages` are those that it may be told to change to."""
     prepared = [element("Language", language) for language in languages]
     relay = element("ConversationRelay", {"url": url, **attributes}, *prepared, *parameters(values))
-    return element("Connect", {"action": action}, relay)
+    return element("Connect", {"action": action + INSISTENT}, relay)
 
 
 def gather(
@@ -88,7 +90,8 @@ def gather(
 
 
 def redirect(url: str) -> str:
-    return element("Redirect", {"method": "POST"}, escape(url))
+    """Go on with what `url` says; asked again should it fail, as every address here but those that take an answer."""
+    return element("Redirect", {"method": "POST"}, escape(url + INSISTENT))
 
 
 def hang_up() -> str:
@@ -105,7 +108,7 @@ def dial(target: str, *, action: str, caller_id: str | None = None, whisper: str
         noun = element("Sip", {"url": whisper}, escape(target))
     else:
         noun = element("Number", {"url": whisper}, escape(target))
-    return element("Dial", {"action": action, "callerId": caller_id, "answerOnBridge": True}, noun)
+    return element("Dial", {"action": action + INSISTENT, "callerId": caller_id, "answerOnBridge": True}, noun)
 
 
 def play(url: str) -> str:
@@ -141,7 +144,7 @@ def wait_in_room(room: str, *, action: str, hold: str) -> str:
         },
         escape(room),
     )
-    return element("Dial", {"action": action}, noun)
+    return element("Dial", {"action": action + INSISTENT}, noun)
 
 
 def join_room(room: str) -> str:
@@ -154,4 +157,6 @@ def join_room(room: str) -> str:
 
 def enqueue(workflow_sid: str, task_json: str, *, action: str) -> str:
     """A TaskRouter task, for Flex or another desk; its attributes carry the conversation's summary."""
-    return element("Enqueue", {"workflowSid": workflow_sid, "action": action}, element("Task", {}, escape(task_json)))
+    return element(
+        "Enqueue", {"workflowSid": workflow_sid, "action": action + INSISTENT}, element("Task", {}, escape(task_json))
+    )
