@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import msgspec
+from pydantic import BaseModel
+
+from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.templates import TEXTS
 from hookflash.base.errors import HookflashError
+from hookflash.channels.integration import IntegrationSettings
 from hookflash.settings import describe
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -27,12 +34,12 @@ def settings_page() -> str:
         "With the extra `hookflash[vault]` any value can name a key in HashiCorp Vault: `vault:path#key`.",
     ]
     for section, settings in groupby(describe(), key=lambda setting: setting.section):
-        lines += ["", f"## {section}", "", "| Variable | Key | Default | Meaning |", "|---|---|---|---|"]
+        lines += ["", f"## {section}", "", "| Variable and key | Default | Meaning |", "|---|---|---|"]
         for setting in settings:
-            key = f"`{setting.key}`" if setting.key else ""
+            key = f"<br>`{setting.key}`" if setting.key else ""
             default = f"`{setting.default}`" if setting.default else "unset"
             mark = " (secret)" if setting.secret else ""
-            lines.append(f"| `{setting.env}`{mark} | {key} | {default} | {setting.meaning} |")
+            lines.append(f"| `{setting.env}`{mark}{key} | {default} | {setting.meaning} |")
     return "\n".join(lines) + "\n"
 
 
@@ -73,7 +80,72 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+def texts_page() -> str:
+    """docs/texts.md"""
+    lines = [
+        "# Texts",
+        "",
+        _MADE,
+        f"What no model writes is a text of ours, in {len(TEXTS)} languages ({', '.join(f'`{each}`' for each in TEXTS)}); any other",
+        "language hears English. Your own go into the assistant's `templates`, by language and key:",
+        "",
+        "```json",
+        '{"templates": {"en": {"greeting": "Welcome to {company}! What can I do for you?"}}}',
+        "```",
+        "",
+        "What stands in braces is filled in: `{company}` in every text, any other one where it stands below.",
+        "",
+        "| Key | In English |",
+        "|---|---|",
+        *(f"| `{key}` | {words} |" for key, words in TEXTS["en"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def fields(model: type[BaseModel], of: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Name, default and meaning of every field that can be set; those of inner objects follow theirs."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from fields(inner, f"{of}{name}.")
+        else:
+            yield f"{of}{name}", field.get_default(call_default_factory=True), field.description or ""
+
+
+def configuration_page() -> str:
+    """docs/configuration.md"""
+    lines = [
+        "# Configuration",
+        "",
+        _MADE,
+        "What is set of an assistant and of a number, over the API; a dot stands for an object within an object:",
+        '`voice.way` is `{"voice": {"way": "stream"}}`. `/openapi.json` has the bounds of each.',
+        "An assistant that is made without `models` is given those of the [settings](settings.md).",
+    ]
+    for title, how, model in (
+        (
+            "Assistants",
+            "`POST /v1/assistants`; `PATCH /v1/assistants/{id}`, then [publish](learning.md).",
+            AssistantConfig,
+        ),
+        (
+            "Integrations",
+            "`settings` of `POST /v1/integrations` and `PATCH /v1/integrations/{id}`.",
+            IntegrationSettings,
+        ),
+    ):
+        lines += ["", f"## {title}", "", how, "", "| Field | Default | Meaning |", "|---|---|---|"]
+        for name, default, meaning in fields(model):
+            lines.append(f"| `{name}` | `{msgspec.json.encode(default).decode()}` | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "configuration.md": configuration_page,
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "texts.md": texts_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

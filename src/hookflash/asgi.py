@@ -28,6 +28,7 @@ from hookflash.compat import routes as compat
 from hookflash.conversation import routes as conversation
 from hookflash.conversation.identity_routes import people
 from hookflash.conversation.journal_store import journal
+from hookflash.conversation.schedule_routes import scheduled
 from hookflash.db.listen import Listener, Notified, Reconnected
 from hookflash.handoff.routes import tickets
 from hookflash.insight import feedback_routes
@@ -62,6 +63,7 @@ ROUTERS = (
     profiles,
     conversation.sessions,
     conversation.messages,
+    scheduled,
     conversation.turns,
     tickets,
     experiments,
@@ -118,7 +120,8 @@ def create_app(core: Core) -> FastAPI:
     app.state.integrations = core.integrations
     app.state.outbound = core.outbound()
     app.state.public_url = settings.public_url
-    app.state.models = settings.model_names
+    # As an assistant that a number is joined to: what needs no vendor comes last.
+    app.state.models = tuple(dict.fromkeys((*settings.model_names, "extractive")))
     app.state.workbench = core.workbench
     app.state.shelves = knowledge.Shelves(
         core.knowledge,

@@ -8,6 +8,7 @@ file; a blank value is no value. A secret may also be read from a file (`TWILIO_
 
 import contextlib
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -30,7 +31,11 @@ _CONFIG = "HOOKFLASH_CONFIG"
 
 
 def _listed(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """A list as a variable has it: separated by commas, or as JSON and TOML write it."""
+    if not isinstance(value, str):
+        return value
+    inner = value.strip()[1:-1] if re.fullmatch(r"\s*\[.*\]\s*", value) else value
+    return [part.strip(" \t\"'") for part in inner.split(",") if part.strip(" \t\"'")]
 
 
 def _network(value: object) -> object:

@@ -207,12 +207,16 @@ class Core:
 
 
 @asynccontextmanager
-async def database_url(settings: Settings) -> AsyncIterator[str]:
-    """The database to use: the one that is set, or our own, started for as long as it is needed."""
+async def database_url(settings: Settings, clock: Clock | None = None) -> AsyncIterator[str]:
+    """The database to use: the one that is set, or our own, started for as long as it is needed.
+
+    With `clock` our own is also started again when it ends meanwhile.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
     else:
-        async with EmbeddedPostgres(settings.data_dir / "postgres") as url:
+        postgres = EmbeddedPostgres(settings.data_dir / "postgres")
+        async with postgres.lasting(clock) if clock else postgres as url:
             yield url
 
 
@@ -231,7 +235,7 @@ async def open_core(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(database_url(settings))
+        url = await stack.enter_async_context(database_url(settings, clock))
         if settings.embedded:
             await anyio.to_thread.run_sync(migrate, url)
         else:
@@ -398,7 +402,19 @@ def make_answerer(
     async def curated_answer(turn: Turn, question: str, language: str) -> CuratedMatch | None:
         if not await library.curated(turn):
             return None
-        return await curated.find(turn.account_id, question, assistant_id=turn.session.assistant_id, language=language)
+        find = partial(
+            curated.find,
+            turn.account_id,
+            assistant_id=turn.session.assistant_id,
+            language=language,
+            # A question that nobody has sent is only a try.
+            count=bool(turn.integration_id),
+        )
+        found = await find(question)
+        if found is None and turn.words.strip() != question:
+            # What looks like a follow-up may be a question of its own that the company has answered, word for word.
+            found = await find(turn.words, exact=True)
+        return found
 
     thinking = answerer(
         Means(

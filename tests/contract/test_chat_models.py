@@ -392,6 +392,23 @@ async def test_a_server_that_does_not_count_is_estimated() -> None:
     assert usage.output_tokens > 0
 
 
+async def test_a_key_alone_is_enough_and_another_servers_model_is_the_one_that_it_lists() -> None:
+    """The settings name the vendor and no model when only a key, or only an address, is set."""
+    clock = VirtualClock()
+    home = Providers({"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}, clock=clock)
+    assert home.model("openai").name == "openai:gpt-4o-mini"
+    assert home.model("anthropic").name == "anthropic:claude-haiku-4-5"
+    await home.aclose()
+    server = OpenAIServer(clock, key=None)
+    server.script.then(Answer(outcome("Yes.")))
+    async with serve(server) as address:
+        ours = Providers({"OPENAI_BASE_URL": f"{address}/v1"}, clock=clock)
+        reply = await ours.model("openai").reply(REQUEST, nowhere)
+        await ours.aclose()
+    assert (reply.answer, reply.model) == ("Yes.", "openai:llama-local")
+    assert server.script.requests[-1].body["model"] == "llama-local"
+
+
 async def test_an_anthropic_model_that_refuses_parameters_is_asked_without_them() -> None:
     clock = VirtualClock()
     server = AnthropicServer(clock, unknown=("temperature", "output_config"))

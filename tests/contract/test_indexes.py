@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+import anyio.abc
 import anyio.to_thread
 import httpx2
 import numpy as np
@@ -184,12 +186,15 @@ WRONG: dict[str, list[tuple[dict[str, str], dict[str, str] | None, str]]] = {
     "milvus": [
         ({"collection": "nope"}, None, "index.options.collection"),
         ({"text_field": "nope"}, None, "index.options.text_field"),
+        ({"title_field": "nope"}, None, "index.options.title_field"),
+        ({"colection": "support"}, None, "index.options.colection"),
         ({"file": "nope.db"}, None, "index.options.file"),
         ({"file": "../acct_2/support.db"}, None, "index.options.file"),
     ],
     "faiss": [
         ({"file": "nope.faiss"}, None, "index.options.file"),
         ({"file": "/etc/passwd"}, None, "index.options.file"),
+        ({"metric": "cosine"}, None, "index.options.metric"),
         ({"file": "../acct_2/support.faiss"}, None, "index.options.file"),
     ],
     "pgvector": [
@@ -197,9 +202,15 @@ WRONG: dict[str, list[tuple[dict[str, str], dict[str, str] | None, str]]] = {
         ({"table": "support; drop table support"}, None, "index.options.table"),
         ({"vector_column": "body"}, None, "index.options.vector_column"),
         ({"vector_column": "nope"}, None, "index.options.vector_column"),
+        ({"text_column": "nope"}, None, "index.options"),
+        ({"title_column": "nope"}, None, "index.options"),
+        ({"text_search": "klingon"}, None, "index.options.text_search"),
+        ({"schema": "public"}, None, "index.options.schema"),
         ({}, {"url": "not an address"}, "index.secrets.url"),
         ({}, {"url": "postgresql:///x"}, "index.secrets.url"),
         ({}, {"url": "postgresql://a@b/c?passfile=/etc/passwd"}, "index.secrets.url"),
+        ({}, {"url": "postgresql://a@b/c?port=99999"}, "index.secrets.url"),
+        ({}, {"url": "postgresql://a@b/c?port=x"}, "index.secrets.url"),
     ],
 }
 
@@ -245,13 +256,44 @@ async def test_one_that_nobody_serves_is_unavailable(vendor: str, tmp_path: Path
         "milvus": {"uri": "http://127.0.0.1:9", "collection": "support"},
         "pgvector": {"table": "support"},
     }[vendor]
-    secrets = {"api_key": "x", "url": "postgresql://me@127.0.0.1:9/x"}
+    secrets: dict[str, str] = {"pinecone": {"api_key": "x"}, "pgvector": {"url": "postgresql://me@127.0.0.1:9/x"}}.get(
+        vendor, {}
+    )
     index = open_index(
         IndexConfig(httpx2.AsyncClient, anywhere, tmp_path), IndexPlace(ACCOUNT, vendor, None, dict(options), secrets)
     )
     with pytest.raises(Unavailable):
         await index.facts()
     await index.aclose()
+
+
+async def test_a_strange_postgresql_is_not_shown_the_operators_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "operators-own")
+    told: list[bytes] = []
+
+    async def ask_for_the_password(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            if len(await stream.receive()) == 8:  # whether we speak TLS
+                await stream.send(b"N")
+                await stream.receive()
+            await stream.send(b"R" + (8).to_bytes(4) + (3).to_bytes(4))
+            told.append(await stream.receive())
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, ask_for_the_password)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        place = IndexPlace(
+            ACCOUNT, "pgvector", None, {"table": "support"}, {"url": f"postgresql://me@127.0.0.1:{port}/x"}
+        )
+        index = open_index(IndexConfig(httpx2.AsyncClient, anywhere, tmp_path), place)
+        with pytest.raises(Unavailable):
+            await index.facts()
+        await index.aclose()
+        tasks.cancel_scope.cancel()
+    assert told
+    assert b"operators-own" not in b"".join(told)
 
 
 async def test_pinecone_that_is_away_or_not_ready_is_unavailable_and_other_metrics_are_refused(tmp_path: Path) -> None:

@@ -380,6 +380,7 @@ async def test_a_redirect_is_followed_once_and_without_credentials(server: Serve
         "https://10.0.0.1/x",
         "https://169.254.169.254/latest/meta-data",
         "https://[::1]/x",
+        "https://[64:ff9b::a9fe:a9fe]/x",
         "https://localhost/x",
         "https://0x7f000001/x",
         "file:///etc/passwd",

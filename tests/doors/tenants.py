@@ -341,6 +341,7 @@ async def wait_for(core: Core, account_id: str, ids: dict[str, str]) -> None:
         f"{account_id} reminds",
         now + timedelta(days=30),
     )
+    ids["scheduled_id"] = later.id
     async with core.db.tenant(account_id) as conn:
         await verification_store.add(conn, account_id, code)
         await schedule_store.add(conn, account_id, new_id("key"), later, now)

@@ -174,6 +174,11 @@ async def test_a_change_of_an_assistant_waits_in_the_working_copy_until_it_is_pu
     ]
     at_once = await caller.call("PATCH", path, {"citations": False}, params={"publish": "true"})
     assert (at_once["revision"], at_once["unpublished"], at_once["role"]) == (4, [], "You are Acme.")
+    # What is not given within an object stays as well.
+    await caller.call("PATCH", path, {"safety": {"barred_topics": ["politics"], "pii": {"tools_see": False}}})
+    within = await caller.call("PATCH", path, {"safety": {"pii": {"keep_out": ["ssn"]}}})
+    assert within["safety"]["barred_topics"] == ["politics"]
+    assert (within["safety"]["pii"]["tools_see"], within["safety"]["pii"]["keep_out"]) == (False, ["ssn"])
     for missing in ("revisions/9", "revisions/1/diff/9", "revisions/9/diff/draft"):
         await caller.call("GET", f"{path}/{missing}", status=404)
     await caller.call("GET", f"{path}/revisions/1/diff/published", status=422)
@@ -230,7 +235,7 @@ async def test_an_integration_never_shows_its_credentials(caller: Caller) -> Non
     assert made["has_credentials"]
     base = f"https://bot.example.com/twilio/{made['id']}"
     assert [made[f"{name}_url"] for name in ("webhook", "status_callback", "fallback")] == [
-        f"{base}/messages",
+        f"{base}/messages#rc=5&rp=all",
         f"{base}/status",
         f"{base}/fallback",
     ]
@@ -426,6 +431,26 @@ async def test_a_parked_message_is_sent_again_or_given_up(filled: Filled) -> Non
     assert (await caller.call("POST", path, {"action": "discard"}))["state"] == "discarded"
     await caller.call("POST", f"/v1/messages/{ids['said_id']}/resolve", {"action": "discard"}, status=409)
     assert [e["body"]["action"] for e in await entries(caller, "message.resolved")] == ["send_again", "discard"]
+
+
+async def test_a_message_put_by_is_listed_and_taken_back_once(filled: Filled) -> None:
+    caller, ids = filled.caller, filled.ids
+    path = f"/v1/scheduled-messages/{ids['scheduled_id']}"
+    (waiting,) = (await caller.call("GET", f"/v1/scheduled-messages?contact_id={ids['contact_id']}&state=waiting"))[
+        "items"
+    ]
+    assert (waiting["id"], waiting["state"], waiting["text"]) == (
+        ids["scheduled_id"],
+        "waiting",
+        f"{caller.account_id} reminds",
+    )
+    assert (await caller.call("GET", path)) == waiting
+    assert (await caller.call("POST", f"{path}/cancel"))["state"] == "canceled"
+    await caller.call("POST", f"{path}/cancel", status=409)
+    assert (await caller.call("GET", "/v1/scheduled-messages?state=waiting"))["items"] == []
+    await caller.api.core.errands.send_scheduled(caller.account_id, ids["scheduled_id"])
+    assert (await caller.call("GET", path))["state"] == "canceled", "its hour brings nothing"
+    assert len(await entries(caller, "message.canceled")) == 1
 
 
 async def test_a_turn_tells_everything(filled: Filled) -> None:

@@ -16,6 +16,7 @@ from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.clock import SystemClock
 from hookflash.base.secret import Secret
+from hookflash.channels.routes import REFUSED
 from hookflash.cli.roles import say_what_calls_lack
 from hookflash.emulator.person import Script
 from hookflash.testing.speech import Listening, ScriptedStt, ScriptedTts
@@ -49,12 +50,20 @@ async def test_what_twilio_has_not_signed_does_nothing(database_url: str, fresh_
                 url = line.base + path
                 wrong = await client.post(url, data=FORM, headers=sign(url, FORGED, form=FORM.items()))
                 assert wrong.status_code == 403, path
+                nul = await client.post(line.base[:-1] + "%00" + path, data=FORM)
+                assert nul.status_code == 422, path
         assert await line.rows("select 1 from calls") == []
-        for path in ("/relay", "/media"):
-            url = (line.base + path).replace("http", "ws", 1)
-            with pytest.raises(InvalidStatus):
-                async with connect(url, additional_headers=sign(url, FORGED)):
-                    pass
+        counted = REFUSED.labels("wrong_signature")
+        before = sum(sample.value for sample in next(iter(counted.collect())).samples if sample.name.endswith("_total"))
+        for base in (line.base, line.base[:-1] + "%00"):
+            for path in ("/relay", "/media", "/realtime"):
+                url = (base + path).replace("http", "ws", 1)
+                with pytest.raises(InvalidStatus) as refused:
+                    async with connect(url, additional_headers=sign(url, FORGED)):
+                        pass
+                assert refused.value.response.status_code == 403, url
+        after = sum(sample.value for sample in next(iter(counted.collect())).samples if sample.name.endswith("_total"))
+        assert after == before + 3
 
 
 async def test_a_stolen_token_opens_no_other_call(database_url: str, fresh_directory: Path) -> None:

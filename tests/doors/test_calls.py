@@ -102,7 +102,11 @@ async def test_a_call_of_ours_is_answered_and_is_one_record(database_url: str, f
         assert there.record.said == ["Acme calling.", "You said: when do you open"]
         (turn,) = await line.rows("select said, answered from turns")
         assert turn == {"said": "when do you open", "answered": "You said: when do you open"}
-        assert (await client.get(f"/v1/calls/{call['id']}")).json()["state"] == "ended"
+        shown = (await client.get(f"/v1/calls/{call['id']}")).json()
+        assert shown["state"] == "ended"
+        assert [(t["said"], t["answered"], t["interrupted"]) for t in shown["turns"]] == [
+            ("when do you open", "You said: when do you open", False)
+        ]
 
 
 async def test_a_call_that_nobody_takes_has_its_reason(database_url: str, fresh_directory: Path) -> None:
@@ -121,6 +125,14 @@ async def test_who_opted_out_is_not_called(database_url: str, fresh_directory: P
         assert "opted out" in refused.text
         assert line.emulator.calls == []
         assert await line.rows("select 1 from calls") == []
+
+
+async def test_what_is_no_telephone_number_is_not_called(database_url: str, fresh_directory: Path) -> None:
+    async with calling_line(database_url, fresh_directory) as (line, client):
+        wanted = {"integration_id": line.integration.id, "to": "banana"}
+        refused = await client.post("/v1/calls", json=wanted)
+        assert refused.status_code == 422
+        assert [each["field"] for each in refused.json()["errors"]] == ["to"]
 
 
 async def test_nobody_is_called_at_night(database_url: str, fresh_directory: Path) -> None:
@@ -188,7 +200,9 @@ async def test_a_desk_gets_a_task_with_what_was_said(database_url: str, fresh_di
         await until(lambda: line.emulator.tasks)
         (task,) = line.emulator.tasks
         told = json.loads(task.attributes)
-        assert told["conversation_summary"] == "I want a person → You said: I want a person"
+        # Who asks for a person hears no answer first.
+        assert told["conversation_summary"] == "I want a person"
+        assert await line.rows("select reason from tickets") == [{"reason": "the caller asked for a person"}]
         assert told["from"] == PERSON
         call.hang_up()
         await call.ended()

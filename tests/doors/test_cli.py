@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -130,8 +131,9 @@ def test_accounts_and_keys(on: Cli) -> None:
     assert "revoked" in on("keys", "list").output
     assert on("keys", "revoke", "key_none").exit_code == 1
     wrong = on("keys", "create", "--scope", "everything")
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert "There is no scope everything." in wrong.stderr
+    assert on("accounts", "create", " ").exit_code == 2
 
 
 def test_which_account_is_meant_must_be_said_where_there_are_several(on: Cli) -> None:
@@ -150,7 +152,11 @@ def test_a_number_is_joined_to_an_assistant(shop: Cli) -> None:
     again = shop("integrations", "create", "--sender", "+12025550100")
     assert again.exit_code == 1
     assert "has an integration of that sender already" in again.stderr
-    assert shop("integrations", "create", "--sender", "12 nonsense!").exit_code == 1
+    assert shop("integrations", "create", "--sender", "12 nonsense!").exit_code == 2
+    elsewhere = {"HOOKFLASH_PUBLIC_URL": "https://bot.example.com", "COLUMNS": "40"}
+    told = shop("integrations", "create", "--sender", "+12025550109", **elsewhere).output
+    assert re.search(r"^ +https://bot\.example\.com/twilio/intg_\w+/messages#rc=5&rp=all$", told, re.MULTILINE)
+    assert re.search(r"^ +https://bot\.example\.com/twilio/intg_\w+/voice#rc=5&rp=all$", told, re.MULTILINE)
     assert shop("integrations", "disable", made["id"]).exit_code == 0
     assert "disabled" in shop("integrations", "list").output
     assert shop("integrations", "enable", made["id"]).exit_code == 0
@@ -205,7 +211,7 @@ def test_documents_are_taken_in_once_and_asked_about(shop: Cli, tmp_path: Path) 
     told = data(shop("ask", "How long do I have to return a jacket?", "--json"))
     assert told["kind"] == "answered"
     assert told["sources"][0]["title"] == "Returns"
-    assert shop("ask", " ").exit_code == 1
+    assert shop("ask", " ").exit_code == 2
 
 
 def test_a_web_site_is_a_source_of_its_own(shop: Cli) -> None:
@@ -542,4 +548,4 @@ def test_a_contact_is_shown_with_what_is_remembered_of_them(on: Cli, database_ur
     told = json.loads(on("contacts", "show", "cont_a", "--json").stdout)
     assert (told["identities"], told["traits"][0]["value"]) == (["phone:+15550111222"], "gold")
     assert on("contacts", "show", "email:nobody@example.com").exit_code == 1
-    assert on("contacts", "show", "nobody").exit_code == 1
+    assert on("contacts", "show", "nobody").exit_code == 2

@@ -93,9 +93,14 @@ def test_without_a_voice_the_demonstration_goes_by_words(monkeypatch: pytest.Mon
     assert not (tmp_path / "call.wav").exists()
 
 
+def test_a_place_that_is_not_there_is_said_before_the_call(tmp_path: Path) -> None:
+    refused = CliRunner().invoke(app, ["call", "--demo", "--out", str(tmp_path / "nowhere" / "call.wav")])
+    assert refused.exit_code == 2
+
+
 def test_whom_to_ring_must_be_said() -> None:
     result = CliRunner().invoke(app, ["call"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "hookflash call --demo" in result.output
 
 

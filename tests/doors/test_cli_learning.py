@@ -52,7 +52,7 @@ def test_what_was_learned_is_looked_at_published_and_taken_back(on: Cli, databas
     told(on("assistants", "show", *ours), "3 (serves now)", "Shorter", "Revision 1 again.")
     changed = data(on("assistants", "diff", "2", "3", *ours, "--json"))
     assert [each["field"] for each in changed] == ["role", "max_tokens"]
-    assert on("assistants", "diff", "2", "newest", *ours).exit_code == 1
+    assert on("assistants", "diff", "2", "newest", *ours).exit_code == 2
     assert on("assistants", "rollback", "9", *ours).exit_code == 1
 
     experiment = ids["experiment_id"]

@@ -117,6 +117,10 @@ async def test_only_who_has_the_key_and_its_scope_comes_in(database_url: str, tm
         assert (await api.http.get(path, headers={"Authorization": "Basic !"})).json()["code"] == 20003
         denied = await api.http.post(path, json={"name": "x"}, auth=(reader.account_id, reader.key))
         assert (denied.status_code, denied.json()["code"]) == (403, 20006)
+        # Who may read what keys there are may not read what answers are signed with.
+        keys = await api.key(reader.account_id, "keys:read")
+        secret = await api.http.get(f"{ASSISTANTS}/SigningSecret", auth=(keys.account_id, keys.key))
+        assert (secret.status_code, secret.json()["code"]) == (403, 20006)
 
 
 async def test_pages_lead_on_and_back(database_url: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hookflash.base.clock import SystemClock
 from hookflash.base.errors import Invalid, NotFound
 from hookflash.db.pool import Database
+from hookflash.insight.trial import Trial
 from hookflash.knowledge import curated_store
 from hookflash.knowledge.curated import CuratedAnswer, CuratedMatch, normalised, same_matter
 from hookflash.knowledge.curated_jobs import QuestionEmbedder
@@ -227,3 +228,22 @@ async def test_a_customer_gets_the_exact_answer_before_anything_is_searched(
         (turn,) = await line.rows("select kind, model from turns")
         assert turn["kind"] == "answered"
         assert turn["model"].startswith("curated (")
+
+
+async def test_a_question_of_its_own_is_known_word_for_word_amid_others_and_a_try_is_not_counted(
+    database_url: str, fresh_directory: Path
+) -> None:
+    async with text_line(database_url, fresh_directory, answer=None) as line:
+        async with line.core.db.tenant(line.account_id) as conn:
+            await curated_store.create_answer(
+                conn, line.account_id, questions=["Is it free?"], answer="All of it is free.", now=line.core.clock.now()
+            )
+        phone = line.phone()
+        phone.text(OURS, "Tell me of the delivery of parcels by mail")
+        await phone.wait_reply()
+        phone.text(OURS, "is it free")
+        assert (await phone.wait_reply()).body == "All of it is free.", "and is not taken for a follow-up"
+        config, core = line.integration.assistant, line.core
+        trial = Trial(core.answer, line.account_id, line.integration.assistant_id, 1, config, core.clock.now)
+        assert (await trial.again("Is it free?", "en", ())).text == "All of it is free."
+        assert [row["hits"] for row in await line.rows("select hits from curated_answers")] == [1]

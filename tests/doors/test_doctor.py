@@ -14,6 +14,8 @@ from hookflash.channels.check import NONCE_HEADER, Answer, Finding, State, check
 from hookflash.channels.text import account_of
 from hookflash.cli.doctor import findings, twilio_links
 from hookflash.settings import Settings
+from hookflash.testing.rerank_server import RerankServer
+from hookflash.testing.vendor import serve
 from tests.doors.textline import OURS, TextLine, text_line
 
 
@@ -225,3 +227,28 @@ async def test_speech_vendors_that_cannot_be_used_are_named(database_url: str, f
         assert transcriber.state is State.FAIL
         assert "DEEPGRAM_API_KEY" in f"{transcriber.found} {transcriber.mend}"
         assert "nobody" in voices[1].found
+
+
+async def test_what_searches_and_verifies_beside_us_is_proven_where_it_is_set(
+    database_url: str, fresh_directory: Path
+) -> None:
+    async with text_line(database_url, fresh_directory, workers=0) as line, serve(RerankServer()) as rerank:
+        here = {"reranker": "http:words", "reranker_url": f"{rerank}/v1", "reranker_api_key": Secret("rr-test")}
+        well = await examined(changed(line, vector_index_url=str(fresh_directory / "v.db"), rerank_seconds=5.0, **here))
+        assert well["vector index"].found == "Milvus answers"
+        assert well["re-ranker"].found == "http:words answers"
+        assert "Verify service" not in well
+        away = await examined(
+            changed(line, vector_index_url="http://127.0.0.1:9", reranker="http:words", reranker_url=rerank)
+        )
+        assert broken(away) >= {"vector index", "re-ranker"}
+        assert "HOOKFLASH_VECTOR_INDEX_URL" in str(away["vector index"].mend)
+        late = await examined(changed(line, rerank_seconds=0.000_001, **here))
+        assert late["re-ranker"].state is State.WARN
+        unset = await examined(changed(line, reranker="http:words"))
+        assert "HOOKFLASH_RERANKER_URL" in unset["settings"].found, "it is the setting that is wrong, not the database"
+        service = line.emulator.add_verify_service("Shop")
+        there = await at_twilio(line, twilio_verify_service_sid=service)
+        assert there["Verify service"].state is State.OK
+        nowhere = await at_twilio(line, twilio_verify_service_sid="VA" + "0" * 32)
+        assert broken(nowhere) >= {"Verify service"}

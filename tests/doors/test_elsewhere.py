@@ -137,6 +137,8 @@ async def test_an_index_that_does_not_fit_is_refused_and_nothing_is_made(vendors
         (vendors.body(secrets={"api_key": "wrong"}), "index.secrets.api_key", "refuses the API key"),
         (vendors.body(options={"index": "none", "api_url": vendors.address}), "index.options.index", "'none'"),
         (vendors.body(vendor="nobody"), "index.vendor", "pinecone"),
+        (vendors.body(options=options | {"name_space": "eu"}), "index.options.name_space", "namespace"),
+        (vendors.body(secrets=secrets | {"token": "x"}), "index.secrets.token", "api_key"),
         (vendors.body() | {"kind": "file"}, "index", "only the kind database has it"),
         ({"name": "x", "kind": "database"}, "index", "needs it"),
         ({"name": "x", "kind": "web"}, "web", "needs it"),
@@ -171,6 +173,26 @@ async def test_secrets_are_sealed_and_a_name_that_exists_is_told(vendors: Vendor
     assert row[0] is not None
     assert b"pc-test" not in row[0]
     assert "pc-test" not in row[1] + journal[0]
+
+
+async def test_an_index_moves_and_its_key_changes(vendors: Vendors) -> None:
+    caller = await vendors.api.account("Acme")
+    made = await caller.call("POST", "/v1/sources", vendors.body(), status=201)
+    await vendors.fill(caller, made["id"])
+    path, index = f"/v1/sources/{made['id']}", vendors.body()["index"]
+    assert await search(caller, "What does it cost to rent a tent?")
+    vendors.pinecone.key = "pc-new"
+    refused = await caller.send("PATCH", path, json={"index": index})
+    assert (refused.status_code, "refuses the API key" in refused.text) == (422, True)
+    assert (await caller.call("GET", path))["version"] == made["version"], "nothing has changed"
+    moved = index | {"secrets": {"api_key": "pc-new"}, "options": index["options"] | {"text_key": "text"}}
+    changed = await caller.call("PATCH", path, {"index": moved})
+    assert changed["config"]["options"]["text_key"] == "text"
+    assert changed["version"] > made["version"], "earlier answers are asked for anew"
+    assert "twelve dollars" in (await search(caller, "What does it cost to rent a tent?"))[0]["text"]
+    assert "pc-new" not in (await caller.send("GET", "/v1/journal")).text
+    documents = await caller.call("POST", "/v1/sources", {"name": "documents"}, status=201)
+    await caller.call("PATCH", f"/v1/sources/{documents['id']}", {"index": moved}, status=422)
 
 
 async def test_an_index_takes_no_documents_and_keeps_its_model(vendors: Vendors) -> None:

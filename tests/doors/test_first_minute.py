@@ -51,15 +51,17 @@ async def test_up_answers_and_the_next_start_goes_on_with_what_it_made(fresh_dir
         assert exchange.turn.record["segments"] == [1]
     assert Running.find(fresh_directory) is None
 
-    async with everything(settings) as second:
+    with_vendor = settings.model_copy(update={"models": ("openai:gpt-4o-mini",)})
+    async with everything(with_vendor) as second:
         assert second.shop.documents is None
+        assert second.shop.integration.assistant.models == ("openai:gpt-4o-mini", "extractive")
         assert second.new_key is None
         assert second.shop.integration.id == first.shop.integration.id
         follow_up = await texted(settings, Running.require(fresh_directory), "and for shoes?")
         assert "30 days" in follow_up.replies[0].body, "the session was still open"
         async with second.core.db.tenant(second.shop.account_id) as conn:
             await conn.execute("update integrations set meta = '{}'")
-    with pytest.raises(Misconfigured, match="serves a real number"):
+    with pytest.raises(Misconfigured, match=r"serves a real number, \+1202"):
         async with everything(settings):
             raise AssertionError("the emulator stands in for Twilio where customers are")
 

@@ -85,6 +85,11 @@ ROUTES: dict[tuple[str, str], Shape] = {
     ("GET", "/v1/experiments/{experiment_id}"): Shape(),
     ("POST", "/v1/experiments/{experiment_id}/conclude"): Shape(lambda ids: {"winner": "other"}),
     ("POST", "/v1/messages/{message_id}/resolve"): Shape(lambda ids: {"action": "discard"}),
+    ("GET", "/v1/scheduled-messages"): Shape(
+        queries=lambda ids: [{"contact_id": ids["contact_id"], "state": "waiting"}]
+    ),
+    ("GET", "/v1/scheduled-messages/{scheduled_id}"): Shape(),
+    ("POST", "/v1/scheduled-messages/{scheduled_id}/cancel"): Shape(),
     ("GET", "/v1/integrations"): Shape(queries=lambda ids: [{"meta[mark]": ids["word"]}]),
     ("POST", "/v1/integrations"): Shape(_joined, names_in_body=True),
     ("GET", "/v1/integrations/{integration_id}"): Shape(),

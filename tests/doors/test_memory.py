@@ -12,7 +12,6 @@ from psycopg.types.json import Jsonb
 
 from hookflash.assistant import memory_store
 from hookflash.assistant.answer import answerer
-from hookflash.assistant.answer_cache import MemoryAnswerCache
 from hookflash.assistant.followup import resolve
 from hookflash.assistant.means import Means
 from hookflash.assistant.recall_store import StoredMemory
@@ -26,6 +25,7 @@ from hookflash.conversation.turn import Contact, Ending, LineTraits, Session, Tu
 from hookflash.db.jobs import work
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import NothingFound
+from hookflash.testing.answer_cache import MemoryAnswerCache
 from hookflash.testing.model import Fails, Says, ScriptedModel, Uses
 from hookflash.testing.wait import until
 from tests.doors.customers import ADA, BO, House, open_house, short
@@ -128,6 +128,8 @@ async def test_a_model_remembers_and_rules_do_when_it_cannot(house: House) -> No
     bo = await house.says(BO, "my name is Bo")
     await house.end_sessions()
     assert short(await house.profile(bo)) == {"name": ("Bo", "string", "conversation")}
+    forgotten = await house.caller.call("PATCH", f"/v1/contacts/{bo}/profile", {"traits": {"name": None}})
+    assert (forgotten["name"], forgotten["traits"]) == (None, []), "the contact is not called so any more either"
 
 
 async def test_nothing_is_remembered_where_it_must_not_be(house: House) -> None:

@@ -19,6 +19,7 @@ from hookflash.assistant.tool import Tool
 from hookflash.assistant.tool_auth import OAuthPassword
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.clock import SystemClock
+from hookflash.base.ids import new_id
 from hookflash.channels.check import State
 from hookflash.cli.doctor import findings
 from hookflash.emulator.call_handle import CallHandle
@@ -139,7 +140,7 @@ async def test_a_question_is_looked_up_answered_aloud_and_kept(database_url: str
 async def test_the_companys_tools_are_functions_and_act_for_the_caller(
     database_url: str, fresh_directory: Path
 ) -> None:
-    tool_id = tool_store.new_tool_id()
+    tool_id = new_id("tool")
 
     def asks(said: str) -> list[Step]:
         if "DHL" in said:

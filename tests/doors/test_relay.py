@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.voice import VoiceConfig
+from hookflash.base.clock import SystemClock
 from hookflash.testing.wait import until
 from hookflash.twilio.signature import sign
 from tests.doors.textline import OURS, TextLine, text_line
@@ -162,6 +163,89 @@ async def test_an_unsigned_socket_and_an_unsigned_call_are_refused(database_url:
                 assert (await client.post(base + path, data={"CallSid": SID})).status_code == 403
 
 
+class HurriedClock(SystemClock):
+    """Twenty seconds in one."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() * 20
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 20)
+
+
+def speaking(**voice: Any) -> AssistantConfig:
+    return AssistantConfig(name="Test", company="Acme", voice=VoiceConfig.model_validate(voice))
+
+
+@pytest.mark.parametrize(
+    ("voice", "said", "why"),
+    [
+        ({"reprompts": 1}, ["Are you still there?", "Thank you for calling. Goodbye."], "the caller is silent"),
+        (
+            {"max_minutes": 1, "reprompt_after_ms": 60_000},
+            ["Thank you for calling. Goodbye."],
+            "the call is at its longest",
+        ),
+    ],
+    ids=["silence", "length"],
+)
+async def test_a_silent_call_and_a_long_one_end_with_a_word(
+    database_url: str, fresh_directory: Path, voice: dict[str, Any], said: list[str], why: str
+) -> None:
+    async with text_line(
+        database_url, fresh_directory, clock=HurriedClock(), assistant_config=speaking(**voice), workers=0
+    ) as line:
+        url, token = await answered(line)
+        async with socket(line, url) as ws:
+            await set_up(ws, token)
+            assert [await utterance(ws) for _ in said] == said
+            assert json.loads(await ws.recv()) == {"type": "end"}
+        await until(lambda: line.rows("select 1 from calls where state = 'ended'"))
+        assert await line.rows("select why from calls") == [{"why": why}]
+        ended = await ring(line, "/voice/after", CallStatus="in-progress", SessionStatus="ended")
+        assert "<Hangup/>" in ended.text
+
+
+@pytest.mark.parametrize("way", ["relay", "gather"])
+async def test_a_call_that_is_too_dear_ends_with_a_word(database_url: str, fresh_directory: Path, way: str) -> None:
+    config = speaking(way=way, max_call_usd=0.000001)
+    async with text_line(
+        database_url, fresh_directory, clock=HurriedClock(), assistant_config=config, workers=0
+    ) as line:
+        if way == "relay":
+            url, token = await answered(line)
+            async with socket(line, url) as ws:
+                await set_up(ws, token)
+                await say(ws, type="prompt", voicePrompt="when do you open", last=True)
+                assert await utterance(ws) == "Thank you for calling. Goodbye."
+                assert json.loads(await ws.recv()) == {"type": "end"}
+        else:
+            await ring(line)
+            answer = (await ring(line, "/voice/gather", SpeechResult="when do you open")).text
+            assert "Thank you for calling. Goodbye." in answer
+            assert "<Hangup/>" in answer
+        assert await line.rows("select why from calls") == [{"why": "the call is at its dearest"}]
+
+
+async def test_a_call_has_the_present_voice_though_its_session_began_before(
+    database_url: str, fresh_directory: Path
+) -> None:
+    async with text_line(database_url, fresh_directory, workers=1) as line:
+        phone = line.phone(CALLER)
+        phone.text(OURS, "hello")
+        await phone.wait_reply()
+        async with line.core.db.tenant(line.account_id) as conn:
+            config = speaking(transfer_to="+12125550177")
+            await assistants.update(conn, line.account_id, line.integration.assistant_id, config, line.core.clock.now())
+        url, token = await answered(line)
+        async with socket(line, url) as ws:
+            await set_up(ws, token)
+            await say(ws, type="prompt", voicePrompt="let me speak to a person", last=True)
+            await utterance(ws)
+            assert json.loads(await ws.recv())["type"] == "end"
+        assert len(await line.rows("select 1 from sessions")) == 1
+
+
 async def test_ten_malformed_messages_end_the_session(database_url: str, fresh_directory: Path) -> None:
     async with text_line(database_url, fresh_directory) as line:
         url, token = await answered(line)
@@ -186,7 +270,11 @@ async def test_gather_goes_turn_by_turn_and_ends_after_silence(database_url: str
         assert "You said: 42" in keyed.text
         silent = await ring(line, "/voice/gather?silent=1")
         assert "silent=2" in silent.text
-        assert "<Hangup/>" in (await ring(line, "/voice/gather?silent=2")).text
+        over = (await ring(line, "/voice/gather?silent=2")).text
+        assert '<Say language="en-US">Thank you for calling. Goodbye.</Say><Hangup/>' in over
+        (call,) = await line.rows("select why, summary from calls")
+        assert call["why"] == "the caller is silent"
+        assert call["summary"].startswith("2 questions by telephone:")
 
 
 async def test_too_many_calls_of_one_number_are_refused(database_url: str, fresh_directory: Path) -> None:

@@ -167,6 +167,27 @@ async def test_broken_json_and_missing_bodies_are_unacceptable_too(http: httpx2.
     headers = {**bearer(WRITER), "Content-Type": "application/json"}
     told(await http.post("/v1/things", content="{", headers=headers), 422)
     told(await http.post("/v1/things", headers=bearer(WRITER)), 422)
+    form = {**bearer(WRITER), "Content-Type": "application/x-www-form-urlencoded"}
+    body = told(await http.post("/v1/things", content='{"to": []}', headers=form), 422)
+    assert "Content-Type: application/json" in body["errors"][0]["message"]
+
+
+async def test_who_has_no_key_is_not_listened_to(app: FastAPI, http: httpx2.AsyncClient) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(3):
+            read += 1
+            yield b"["
+
+    headers = {"Content-Type": "application/json"}
+    for given in (headers, {**headers, **bearer(STRANGER)}):
+        told(await http.post("/v1/things", content=body(), headers=given), 401)
+    assert read == 0
+    many = json.dumps({"to": [0] * 200_001})
+    refused = told(await http.post("/v1/things", content=many, headers={**headers, **bearer(WRITER)}), 422)
+    assert "200,000 values" in refused["detail"]
 
 
 async def test_unknown_addresses_and_methods_are_problems(http: httpx2.AsyncClient) -> None:

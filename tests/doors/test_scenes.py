@@ -249,7 +249,7 @@ async def pick_up(line: TextLine, number: str) -> Talk:
         integration = await line.core.integrations.get(conn, line.integration.id)
     _, token, why = await switchboard.admit(integration, arrival)
     assert why is None
-    return await switchboard.open(line.account_id, arrival.call_sid, token)
+    return await switchboard.open(integration, arrival.call_sid, token)
 
 
 async def speak(line: TextLine, talk: Talk, place: int, said: str) -> list[str]:

@@ -21,6 +21,7 @@ from hookflash.assistant.tool import Tool, ToolAnswer, ToolFailed, ToolOutcome, 
 from hookflash.assistant.tool_auth import ToolAuth
 from hookflash.assistant.toolbox_store import StoredToolbox
 from hookflash.base.clock import SystemClock
+from hookflash.base.ids import new_id
 from hookflash.base.secret import Sealer, Secret
 from hookflash.conversation.turn import Contact, LineTraits, Session, Turn
 from hookflash.db.pool import Database
@@ -208,7 +209,7 @@ async def test_a_tool_is_called_from_the_terminal(shop: Shop, database_url: str,
     code, shown = await run("test", "order_status", '{"order_id": "A-1001"}')
     assert (code, "no such order" in shown) == (1, True)
     code, shown = await run("test", "order_status", "[]")
-    assert (code, "JSON object" in shown) == (1, True)
+    assert (code, "JSON object" in shown) == (2, True)
 
 
 # In turns
@@ -232,9 +233,7 @@ class Desk:
         return Turn("turn_1", self.account, "intg_1", person, session, (), (), LineTraits("sms"), now)
 
     async def make(self, name: str, **more: Any) -> Tool:
-        tool = Tool(
-            tool_store.new_tool_id(), name, "d", read("{ note?: string }"), more.pop("kind", "http"), {}, **more
-        )
+        tool = Tool(new_id("tool"), name, "d", read("{ note?: string }"), more.pop("kind", "http"), {}, **more)
         async with self.db.tenant(self.account) as conn:
             await tool_store.create(conn, self.account, tool, None, None)
         return tool

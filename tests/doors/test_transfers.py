@@ -19,7 +19,7 @@ from tests.doors.test_stream import SPEECH, Studio, studio
 from tests.doors.textline import OURS, TextLine
 
 WAYS = ("relay", "gather", "stream")
-ASKED = "I want a person"
+ASKED = "can a person help me"
 WHISPER = f"A call for you from {PERSON}. {ASKED}"
 KEY = "Press 1 to take the call, any other key to leave it to the assistant."
 FREE = "Sorry, no colleague is free right now. Somebody will get back to you. Can I help you with anything else?"

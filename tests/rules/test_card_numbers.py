@@ -27,6 +27,8 @@ def test_check_digits_of_aadhaar() -> None:
         "4111 1111 1111 1111",
         "4111-1111-1111-1111",
         "4111.1111.1111.1111",
+        "४१११ ११११ ११११ ११११",
+        "cuatro uno uno uno 1111 1111 uno uno uno uno",
         "four one one one one one one one one one one one one one one one",
         "four triple one, one one one one, double one double one, one one one one",
         "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",

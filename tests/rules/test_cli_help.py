@@ -10,9 +10,10 @@ import typer.main
 from typer.core import TyperGroup, TyperOption
 from typer.testing import CliRunner
 
-from hookflash.base.errors import Misconfigured, NotFound, TwilioFailed, Unavailable
+from hookflash.base.errors import Invalid, Misconfigured, NotFound, TwilioFailed, Unavailable
 from hookflash.cli import COMMANDS, app
 from hookflash.cli.failure import exit_code, sentence
+from hookflash.cli.screen import fail, next_step
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -93,6 +94,7 @@ def test_the_exit_codes_are_those_of_the_documentation() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
     for error, code in (
         (NotFound("x"), 1),
+        (Invalid("x"), 2),
         (Misconfigured("x"), 3),
         (Unavailable("x"), 4),
         (TwilioFailed("x", retryable=True), 4),
@@ -111,5 +113,26 @@ def test_a_failure_is_a_sentence_and_a_defect_is_not_hidden() -> None:
         "The disk is full (file).",
         "free some space, or set HOOKFLASH_DATA_DIR to another disk",
     )
+    assert sentence(FileNotFoundError(2, "No such file or directory", "a/b")) == (
+        "a/b: No such file or directory.",
+        None,
+    )
     assert sentence(ValueError("a defect")) is None
     assert sentence(ExceptionGroup("", [Misconfigured("one"), ValueError("two")])) is None
+
+
+def test_paragraphs_of_the_help_are_broken_by_the_terminal() -> None:
+    shown = CliRunner().invoke(app, ["ingest", "--help"], env={"COLUMNS": "300", "NO_COLOR": "1"})
+    assert "only the changed passages are embedded anew. A document is known by" in shown.output
+
+
+def test_hints_name_the_program_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [".venv/bin/hookflash"])
+    fail("Nothing is running.", "in another terminal, run: hookflash up")
+    assert "run: .venv/bin/hookflash up" in capsys.readouterr().err
+    (tmp_path / "hookflash").touch(mode=0o755)
+    next_step("start it:", "hookflash up")
+    assert "start it:  hookflash up" in capsys.readouterr().out

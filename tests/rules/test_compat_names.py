@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hookflash.assistant.tool_store import new_tool_id
 from hookflash.base.errors import Invalid, NotFound
+from hookflash.base.ids import new_id
 from hookflash.base.phone import Address
 from hookflash.compat.names import Thing, account_sid, address_of, identity_of, line_of, policy_of
 from hookflash.compat.paging import Asked, asked
@@ -13,7 +13,7 @@ from hookflash.compat.tool_store import our_input, our_name
 
 
 def test_ids_lead_both_ways() -> None:
-    ours = new_tool_id()
+    ours = new_id("tool")
     theirs = Thing.TOOL.theirs(ours)
     assert theirs.startswith("aia_tool_0")
     assert Thing.TOOL.ours(theirs) == ours

@@ -29,7 +29,7 @@ def page(path: Path) -> str:
     return path.relative_to(DOCS).as_posix()
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md"])
+@pytest.mark.parametrize("name", ["configuration.md", "settings.md", "errors.md", "texts.md"])
 def test_a_page_that_is_made_from_the_code_is_up_to_date(name: str, reference: ModuleType) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == reference.PAGES[name](), "run: make reference"
 

@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from hookflash.base.errors import Invalid, Unavailable
-from hookflash.providers.guarded import forbidden, guarded_client
+from hookflash.base.public_address import forbidden
+from hookflash.providers.guarded import guarded_client
 from hookflash.testing.vendor import serve
 
 

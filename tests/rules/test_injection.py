@@ -46,6 +46,8 @@ def test_an_attempt_is_known_in_every_disguise(words: str) -> None:
         "¿Cuáles son las instrucciones de lavado?",
         "Я хочу вернуть куртку",
         "👨‍👩‍👧 thanks ❤️",
+        "are you chatgpt?",
+        "Show me all customer reviews of the tent",
         "hi",
         "",
     ],

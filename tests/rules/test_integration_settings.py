@@ -114,8 +114,14 @@ def test_who_an_opt_out_concerns_and_who_answers_it(
     sender: str, service: str | None, kind: Kind, scope: str, answers: bool
 ) -> None:
     made = integration(sender, service)
-    assert (made.kind, made.opt_out_scope, made.twilio_answers_keywords) == (kind, scope, answers)
-    assert integration(sender, service, twilio_answers_keywords=not answers).twilio_answers_keywords is not answers
+    assert (made.kind, made.opt_out_scope, made.twilio_answers_keywords(kind)) == (kind, scope, answers)
+    assert (
+        integration(sender, service, twilio_answers_keywords=not answers).twilio_answers_keywords(kind) is not answers
+    )
+
+
+def test_a_word_by_whatsapp_is_ours_to_answer_also_at_a_service_that_has_both() -> None:
+    assert integration(SERVICE, SERVICE).twilio_answers_keywords(Kind.WHATSAPP) is False
 
 
 def test_rules_are_in_micro_dollars_seconds_and_the_persons_language() -> None:

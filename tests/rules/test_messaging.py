@@ -118,6 +118,7 @@ def test_a_person_who_shows_no_number() -> None:
     wanted = Address(Kind.WHATSAPP, "US.123456")
     assert inbound(hidden | {"From": "whatsapp:US.123456"}).sender == wanted
     assert inbound(hidden | {"From": ""}).sender == wanted
+    assert inbound(hidden | {"From": "", "ExternalUserId": "US.123456"}).sender == wanted
     assert inbound(WHATSAPP | {"ExternalUserId": "?!"}).external_user_id is None
 
 

@@ -84,8 +84,9 @@ def test_a_mistake_is_shown_where_it_is(notation: str, place: str, says: str) ->
 
 def test_too_many_properties() -> None:
     many = "{" + ";".join(f"p{n}: string" for n in range(26)) + "}"
-    with pytest.raises(Invalid, match="has 26 properties, and at most 25"):
+    with pytest.raises(Invalid, match="has 26 properties, and at most 25") as refused:
         read(many)
+    assert "HOOKFLASH_TOOL_PROPERTIES" in str(refused.value.hint)
     assert len(read(many, most_properties=26)["properties"]) == 26
     with pytest.raises(Invalid, match="at most 2 are"):
         read("{ a: { b: { c: string } } }", most_properties=2)

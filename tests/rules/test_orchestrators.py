@@ -101,6 +101,9 @@ def test_ends_of_calls_are_understood() -> None:
     told = bland.decode_event({"call_id": "b", "completed": True, "call_length": 1.5, "price": "0.1", "to": "{{to}}"})
     assert told == Over(Conducted("bland", "b"), "completed", 90.0, 100_000)
     assert bland.decode_event({"call_id": "b", "category": "call"}) is None
+    # A number that no float can hold is as good as none.
+    huge = bland.decode_event({"call_id": "b", "completed": True, "call_length": 10**400, "price": 10**400})
+    assert huge == Over(Conducted("bland", "b"), "completed")
     assert retell.decode_event({"event": "call_started", "call": {"call_id": "r"}}) is None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookflash.safety.masker import Masker, Unmasking
-from hookflash.safety.personal import KINDS, conceal, find, iban
+from hookflash.safety.personal import KINDS, conceal, concealed, find, iban, unsaid
 
 
 def found(text: str, names: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -27,6 +27,7 @@ def found(text: str, names: tuple[str, ...] = ()) -> list[tuple[str, str]]:
             "send it to 12 Oak Street, Apt 4, Portland, OR 97201",
             [("address", "12 Oak Street, Apt 4, Portland, OR 97201")],
         ),
+        ("llámame al 612 345 678", [("phone", "612 345 678")]),
         ("my name is Asha Rao and I wait", [("name", "Asha Rao")]),
         # What only looks like it.
         ("order 4111 1111 1111 1112 and 078-00-1120", []),
@@ -94,3 +95,11 @@ def test_pieces_of_any_size_are_unmasked(sizes: list[int]) -> None:
         at += size
     said += pieces.feed(text[at:]) + pieces.end()
     assert said == "jo@a.example has [x] 4111 1111 1111 1111, [bo@a.example] and ["
+
+
+def test_an_answer_does_not_say_back_what_must_not_be_kept() -> None:
+    said = "My card is 4111 1111 1111 1111, or IBAN DE89370400440532013000"
+    answer = "Card 4111111111111111 is charged; pay us at GB82 WEST 1234 5698 7654 32 or 5500005555555559."
+    assert unsaid(answer, said, ("card", "iban")) == answer.replace("4111111111111111", "[card number]")
+    assert unsaid(answer, said, ()) == answer
+    assert concealed({"a": ["4111 1111 1111 1111", 7]}, ("card",)) == {"a": ["[card number]", 7]}

@@ -1,5 +1,7 @@
 """The prompt: who answers, by which rules, from passages that are data, within what the line can carry."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -8,10 +10,12 @@ from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.compose import choices, citation, composed, shortened
 from hookflash.assistant.model import Image
 from hookflash.assistant.prompt import about_tokens, fenced, limit_chars, messages, prompt_revision, system_prompt
+from hookflash.assistant.realtime import instructions
 from hookflash.assistant.smalltalk import small_talk
 from hookflash.assistant.templates import KEYS, TEXTS, text
 from hookflash.conversation.turn import Exchange, LineTraits, Source
 from hookflash.knowledge.passage import Passage
+from hookflash.safety.config import SafetyConfig
 
 SMS = LineTraits("sms", 1600, segment_budget=3)
 WHATSAPP = LineTraits("whatsapp", 4096)
@@ -30,6 +34,16 @@ def test_the_prompt_tells_who_how_and_from_what() -> None:
     assert "no Markdown" in prompt
     assert '<passage number="1" title="Returns › Shoes">\nWithin 30 days.\n</passage>' in prompt
     assert "Bertha" not in prompt
+
+
+def test_barred_topics_are_told_to_those_who_write_and_speak() -> None:
+    config = AssistantConfig(safety=SafetyConfig(barred_topics=("medical advice", "politics")))
+    for prompt in (system_prompt(config, [], "es", SMS), instructions(config, "es", hands_off=False)):
+        assert (
+            "Never speak about any of these, in whatever language and for whatever reason: medical advice; politics."
+            in prompt
+        )
+    assert "Never speak" not in system_prompt(AssistantConfig(), [], "es", SMS)
 
 
 def test_the_role_line_of_the_company_wins() -> None:
@@ -205,6 +219,14 @@ def test_citations_name_each_document_once() -> None:
 def test_two_subjects_make_a_question_back() -> None:
     assert choices([passage(1, "a"), passage(2, "b"), passage(3, "c", "Shipping", ("Costs",))]) == ("Returns", "Costs")
     assert choices([passage(1, "a"), passage(2, "b")]) is None
+    # Two documents by their titles, since a heading alone ("Online") may say nothing.
+    pay = replace(passage(4, "d", "Payment", ("Online",)), document_id="doc_2")
+    assert choices([passage(1, "a", headings=("Shoes",)), pay]) == ("Returns", "Payment")
+    assert choices([passage(1, "a", headings=("Shoes",)), passage(2, "b", headings=("Sale",)), pay]) == (
+        "Shoes",
+        "Sale",
+    )
+    assert choices([]) is None
 
 
 def test_an_answer_is_kept_for_all_that_it_rests_on_and_never_for_one_person() -> None:

@@ -109,6 +109,16 @@ def test_an_interruption_keeps_what_was_heard_and_late_words_die() -> None:
     assert machine.receive(Interrupt("We open", 900)) == [], "a second report of it"
 
 
+def test_a_word_while_they_wait_is_in_no_record() -> None:
+    machine = opened()
+    machine.receive(Prompt("when do you open", None, last=True))
+    assert machine.fill(1, "One moment.") == [Send("One moment. ", last=False)]
+    machine.reply(1, "We open at ten.", last=True)
+    assert machine.fill(1, "One moment.") == []
+    (settled,) = machine.receive(Interrupt("One moment. We open", 900))
+    assert settled == Settled(1, "when do you open", "We open", "We open at ten.", interrupted=True)
+
+
 def test_an_interruption_of_the_greeting_cuts_nothing() -> None:
     assert opened().receive(Interrupt("Hello", 200)) == []
 

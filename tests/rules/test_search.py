@@ -13,7 +13,7 @@ from hookflash.knowledge.fusion import Ranked
 from hookflash.knowledge.keywords import KeywordIndex, pack_terms
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
 from hookflash.knowledge.rerank import Reranking
-from hookflash.knowledge.search import Limits, search
+from hookflash.knowledge.search import Limits, chosen, search
 from hookflash.knowledge.source import Scope
 
 TOPICS = ("return", "ship", "open", "warranty", "tent", "boot", "price", "gift")
@@ -224,6 +224,24 @@ async def test_one_document_does_not_crowd_out_the_others() -> None:
     alone = await _find("warranty of the tent", await _memory(many), limits=Limits(passages=3))
     assert isinstance(alone, Found)
     assert len(alone.passages) == 3
+
+
+def test_what_hardly_bears_on_it_does_not_displace_the_same_documents_next_passage() -> None:
+    def found(chunk_id: int, document: str, score: float) -> Passage:
+        return replace(_passage(chunk_id, document, f"text {chunk_id}"), score=score)
+
+    hours = [found(n, "hours", score) for n, score in ((1, 0.96), (2, 0.9), (3, 0.54), (5, 0.49))]
+    given = [*hours[:3], found(4, "walks", 0.19), hours[3]]
+    assert [p.chunk_id for p in chosen(given, Limits(passages=4))] == [1, 2, 3, 5]
+    # Where all are unlikely, or the others are as likely, several documents are given.
+    given = [found(1, "a", 0.2), found(2, "a", 0.2), found(3, "a", 0.2), found(4, "b", 0.18)]
+    assert [p.chunk_id for p in chosen(given, Limits(passages=3))] == [1, 2, 4]
+
+
+async def test_shorthand_is_searched_as_what_it_stands_for() -> None:
+    embedder = Topics()
+    await _find("wen r u open", await _memory(TEXTS), embedder)
+    assert embedder.asked == [["when are you open"]]
 
 
 async def test_passages_stay_within_the_tokens_but_the_best_is_always_given() -> None:

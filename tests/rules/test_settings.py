@@ -54,6 +54,8 @@ def test_lists_are_separated_by_commas_in_a_variable(blank: Path) -> None:
     settings = Settings.load(env, blank)
     assert settings.model_names == ("openai:gpt-4o-mini", "extractive")
     assert [str(network) for network in settings.trusted_proxies] == ["10.1.2.3/32", "fd00::/8"]
+    as_json = Settings.load({"HOOKFLASH_ALLOWED_HOSTS": '["10.0.0.7:8080", "erp.internal"]'}, blank)
+    assert as_json.allowed_hosts == ("10.0.0.7:8080", "erp.internal")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 
 from hookflash.assistant.answer import answerer
-from hookflash.assistant.answer_cache import MemoryAnswerCache
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.choose import Entry, LookedUp, look_up
 from hookflash.assistant.followup import resolve
@@ -23,6 +22,7 @@ from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Contact, Ending, Exchange, LineTraits, Session, Turn, Usage
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Found, NothingFound, Passage
+from hookflash.testing.answer_cache import MemoryAnswerCache
 from hookflash.testing.clock import VirtualClock
 from hookflash.testing.model import Fails, Says, ScriptedModel, Uses
 

@@ -97,6 +97,11 @@ def test_a_false_alarm_goes_on_where_it_stopped(said: str, end: float) -> None:
     assert (heard.heard, heard.interrupted) == (LONG, False)
     assert call.times(ClearAudio) == [4.6]
     assert len(call.times(BeginTurn)) == 1
+    # A voice over the answer does not change what the answer took.
+    (measured,) = call.measured
+    assert measured.first_sound is not None
+    assert measured.final_words is not None
+    assert 0 < measured.final_words < measured.first_sound < 1
 
 
 def test_a_voice_that_is_not_sure_does_not_clear() -> None:

@@ -148,6 +148,85 @@ async def test_rows_of_both_stores_are_said_when_none_was_named() -> None:
     assert reply.sources == (1, 2)
 
 
+async def test_of_tables_the_whole_is_said_when_no_row_was_asked_for() -> None:
+    intro = passage("We have two stores. Both open every day except on the holidays listed below.", "Opening hours")
+    odd = passage("On Labor Day they are open from 11 a.m. to 5 p.m.", "Opening hours", "Holidays")
+    monday = passage(
+        f"{MILLBROOK.text}\nDay: Saturday; Opens: 10 a.m.; Closes: 8 p.m.", "Opening hours", "Millbrook store"
+    )
+    reply = await ask("what are your opening hours?", odd, HARBOR, monday, intro)
+    assert reply.answer == (
+        "Harbor Street store - Monday to Friday: opens 10 a.m., closes 7 p.m.; Sunday: opens 11 a.m., closes 5 p.m."
+        " Millbrook store - Sunday: opens 12 noon, closes 6 p.m.; Saturday: opens 10 a.m., closes 8 p.m."
+    )
+
+
+async def test_a_number_is_found_in_the_row_whose_span_holds_it() -> None:
+    bulk = passage(
+        "Pieces: 10 to 24; Discount: 10 %\nPieces: 25 to 49; Discount: 15 %\nPieces: 50 or more; Discount: 18 %",
+        "Bulk orders",
+    )
+    for pieces, discount in ((12, "10 %"), (30, "15 %"), (60, "18 %")):
+        reply = await ask(f"discount for {pieces} pieces", bulk)
+        assert [found for found in ("10 %", "15 %", "18 %") if found in reply.answer] == [discount]
+
+
+async def test_a_question_of_the_document_is_no_answer() -> None:
+    parts = passage("Missing tent pegs? Tell us which, and we send them within 2 days.", "Faults", "Missing parts")
+    reply = await ask("my tent pegs are missing", parts)
+    assert reply.answer in ("", "Missing tent pegs? Tell us which, and we send them within 2 days.")
+    assert not (await ask("tent pegs missing", parts)).answer.endswith("?")
+
+
+async def test_as_good_an_answer_that_stands_before_comes_first() -> None:
+    costs = passage("Shipping to Oregon costs $5. It is quick. Shipping to Mexico costs $24.", "Shipping", "Prices")
+    reply = await ask("how much is shipping?", costs)
+    assert reply.answer.startswith("Shipping to Oregon costs $5.")
+
+
+async def test_two_questions_in_one_are_both_answered() -> None:
+    asked = "How long can I return shoes, and how much does standard shipping cost?"
+    reply = await ask(asked, *ALL)
+    assert "within 30 days" in reply.answer
+    assert "costs $5.95" in reply.answer
+    assert reply.sources == (1, 3)
+    short = await ask(asked, *ALL, max_chars=130)
+    assert "within 30 days" in short.answer
+    assert "costs $5.95" in short.answer
+    half = await ask("How much does standard shipping cost, and do you sell kayaks?", SHIPPING)
+    assert half.confidence < SURE
+
+
+async def test_a_telephone_number_need_not_be_called_one() -> None:
+    contact = passage("Call us at +1 503 555 0110. Our e-mail is help@shop.example.", "Contact")
+    assert "503 555 0110" in (await ask("whats your phone number", contact, SHIPPING)).answer
+
+
+async def test_where_no_street_is_named_no_address_is_given() -> None:
+    cash = passage("Cash is only taken in our stores.", "Payment")
+    assert (await ask("where is your store?", cash)).confidence < SURE
+    store = passage("The store is at 58 Quarry Road, Millbrook.", "Stores")
+    assert "58 Quarry Road" in (await ask("where is your store?", cash, store)).answer
+
+
+async def test_what_is_named_for_a_bare_topic_is_preferred() -> None:
+    form = passage('Write "returned goods" on the form. Returns are free.', "Customs", "Returns from abroad")
+    reply = await ask("returns", form, passage("You can return what you bought within 60 days.", "Returns"))
+    assert reply.sources == (2,)
+
+
+class Spelling(WordEmbedder):
+    """Knows every word but these."""
+
+    def count_tokens(self, text: str) -> int:
+        return 2 if text in {"retrun", "shose", "kayaks"} else 1
+
+
+async def test_slips_of_the_finger_are_mended_by_the_passages_words() -> None:
+    request = ModelRequest("", (), "can i retrun shose", ALL, "en")
+    assert "within 30 days" in (await Extractive(Spelling()).reply(request, nowhere)).answer
+
+
 async def test_the_answer_is_in_the_language_of_the_passage() -> None:
     spanish = passage("El envío estándar cuesta 5,95 dólares y tarda de 3 a 5 días laborables.", "Preguntas", "Envíos")
     reply = await ask("¿cuánto cuesta el envío estándar?", RETURNS, spanish, language="es")

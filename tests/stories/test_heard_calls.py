@@ -89,7 +89,7 @@ def test_after_a_question_nobody_waits_long() -> None:
     one = recording("how old is")
     call = ScriptedCall(answer=lambda said: "Certainly.", rules=RULES, first_text=0.05, first_sound=0.0)
     heard_by(call, one.from_second(1.0), quiet(1.0), one.sound, quiet(3.0))
-    (answered,) = call.times(Play)
+    answered, *_ = call.times(Play)
     assert answered < 1.0 + len(one.sound) / 8000 + 0.8
 
 

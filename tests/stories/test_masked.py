@@ -41,6 +41,17 @@ async def test_the_model_learns_nothing_and_the_customer_reads_everything() -> N
     assert "".join(said) == reply.answer
 
 
+async def test_what_must_not_be_kept_is_not_said_back() -> None:
+    said: list[str] = []
+
+    async def stream(piece: str) -> None:
+        said.append(piece)
+
+    reply = await masked(model(Says("I have [CARD_1] and [EMAIL_1].")), PiiConfig(), ASHA).reply(request(), stream)
+    assert reply.answer == "I have [card number] and asha@mail.example."
+    assert "".join(said) == reply.answer
+
+
 async def test_tools_get_the_real_values_unless_they_may_not() -> None:
     wish = Uses((("send", {"to": "[EMAIL_1]", "deep": ["[CARD_1]"]}),))
     reply = await masked(model(wish), PiiConfig(), ASHA).reply(request(), nowhere)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import anyio
 
 from hookflash.assistant.answer import answerer
-from hookflash.assistant.answer_cache import MemoryAnswerCache
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.followup import resolve
 from hookflash.assistant.means import Means
@@ -18,6 +17,7 @@ from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Contact, Ending, LineTraits, Session, Turn
 from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Found, NothingFound, Passage
+from hookflash.testing.answer_cache import MemoryAnswerCache
 from hookflash.testing.clock import VirtualClock
 from hookflash.testing.model import Says, ScriptedModel
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,26 +28,6 @@ class AnswerCache(Protocol):
     async def get(self, account_id: str, key: str) -> CachedAnswer | None: ...
 
     async def put(self, account_id: str, key: str, answer: CachedAnswer) -> None: ...
-
-
-class MemoryAnswerCache:
-    """The most recently used answers of this process."""
-
-    def __init__(self, size: int = 2_000) -> None:
-        self._size = size
-        self._kept: OrderedDict[tuple[str, str], CachedAnswer] = OrderedDict()
-
-    async def get(self, account_id: str, key: str) -> CachedAnswer | None:
-        found = self._kept.get((account_id, key))
-        if found is not None:
-            self._kept.move_to_end((account_id, key))
-        return found
-
-    async def put(self, account_id: str, key: str, answer: CachedAnswer) -> None:
-        self._kept[account_id, key] = answer
-        self._kept.move_to_end((account_id, key))
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
 
 
 def answer_key(

@@ -57,7 +57,10 @@ class Checker:
             if not each.supported:
                 out.append(answer[at : sentence.start])
                 at = sentence.end
-        return Checked(" ".join("".join((*out, answer[at:])).split()), found.score, tuple(notes))
+        # Lines stay lines; a rule of a table whose rows are gone, or the like, goes with them.
+        lines = (" ".join(line.split()) for line in "".join((*out, answer[at:])).splitlines())
+        left = "\n".join(line for line in lines if any(map(str.isalnum, line)))
+        return Checked(left, found.score, tuple(notes))
 
     def score(self, answer: str) -> float:
         """How much of an answer is borne out, for the record alone."""

@@ -7,7 +7,7 @@ from hookflash.conversation.turn import Source
 from hookflash.knowledge.passage import Passage
 from hookflash.knowledge.sentences import split_sentences
 
-_MARKS = re.compile(r"\s*[\[【](?:\d{1,2}(?:\s*,\s*\d{1,2})*)[\]】]")
+_MARKS = re.compile(r"(?:(?<!\s)\s+)?[\[【](?:\d{1,2}(?:\s*,\s*\d{1,2})*)[\]】]")
 _LABEL = 48
 
 
@@ -54,10 +54,23 @@ def citation(sources: Sequence[Source], label: str) -> str:
 
 
 def choices(passages: Sequence[Passage]) -> tuple[str, str] | None:
-    """Short names of the two best passages' subjects, to ask which is meant; None when there are no two."""
-    labels: list[str] = []
-    for passage in passages:
-        label = (passage.headings[-1] if passage.headings else passage.title).strip().rstrip("?.:")
-        if label and len(label) <= _LABEL and label.casefold() not in (known.casefold() for known in labels):
-            labels.append(label)
-    return (labels[0], labels[1]) if len(labels) >= 2 else None
+    """Short names of the two best passages' subjects, to ask which is meant; None when there are no two.
+
+    Two documents are told apart by their titles, two passages of one document by their headings.
+    """
+    if not passages:
+        return None
+    first = passages[0]
+    for other in passages[1:]:
+        apart = first.document_id != other.document_id
+        pairs = [(first.title, other.title)] if apart else []
+        pairs.append((_heading(first), _heading(other)))
+        for pair in pairs:
+            one, two = (label.strip().rstrip("?.:") for label in pair)
+            if one and two and max(len(one), len(two)) <= _LABEL and one.casefold() != two.casefold():
+                return one, two
+    return None
+
+
+def _heading(passage: Passage) -> str:
+    return passage.headings[-1] if passage.headings else passage.title

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from hookflash.base.phone import Kind
 from hookflash.conversation.turn import Usage
@@ -28,9 +27,8 @@ class TextPrice:
     mms: int = 0
 
 
-# List prices in micro-dollars, without carrier fees, taxes and discounts: for budgets and comparison, not for accounting.
+# List prices of April 2026 in micro-dollars, without carrier fees, taxes and discounts: for budgets and comparison, not for accounting.
 # Where we have no price for a country ANYWHERE holds, on the dear side, so that a spend limit stops early, not late.
-PRICES_AS_OF = date(2026, 4, 1)
 SMS_PRICES: Mapping[str, TextPrice] = {
     "US": TextPrice(8_300, 22_000),
     "CA": TextPrice(8_300, 22_000),

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from hookflash.assistant.assistant import AssistantConfig
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,20 @@ class Difference:
 def differences(before: AssistantConfig, after: AssistantConfig) -> tuple[Difference, ...]:
     """Sorted by the fields' order in the configuration. Lists count as one value; so do objects that one side lacks."""
     return tuple(_walk("", before.to_dict(), after.to_dict()))
+
+
+def changed(before: M, given: M) -> M:
+    """`before` with the fields that were set in `given`."""
+    return updated(before, {name: getattr(given, name) for name in given.model_fields_set})
+
+
+def updated(before: M, fields: Mapping[str, Any]) -> M:
+    """`before` with these fields; within an object those that were set in it. Maps and lists are replaced as a whole."""
+    update: dict[str, Any] = {}
+    for name, new in fields.items():
+        old = getattr(before, name)
+        update[name] = changed(old, new) if isinstance(new, BaseModel) and type(old) is type(new) else new
+    return before.model_copy(update=update)
 
 
 def merged(old: AssistantConfig, new: AssistantConfig, draft: AssistantConfig) -> AssistantConfig:

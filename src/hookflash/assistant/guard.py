@@ -1,8 +1,12 @@
 """What stands between a person's words and the assistant: injection, moderation and barred topics, as gates of a turn."""
 
+import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +25,9 @@ Detect = Callable[[str, str | None], str]
 Embed = Callable[[list[str]], Awaitable[Vector]]
 LOCAL = LocalModerator()
 REMOVED = "[…]"
+# Where a sentence may end though it seems to go on, as after an abbreviation.
+_PIECES = re.compile(r"((?<=[.!?।])\s+|\s*\n\s*)")
+_LISTED = re.compile(r"[,;:/]|\b(?:and|or|y|o|und|oder|et|ou)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,10 @@ class Guard:
         if not barred or not turn.words.strip():
             return Pass()
         try:
-            vectors = await self.embed([turn.words, *barred])
-            likeness = vectors[1:] @ vectors[0]
+            asked = [(number, way) for number, topic in enumerate(barred) for way in _ways(topic)]
+            vectors = await self.embed([turn.words, *(way for _, way in asked)])
+            likeness = np.zeros(len(barred), np.float32)
+            np.maximum.at(likeness, [number for number, _ in asked], vectors[1:] @ vectors[0])
             note = None
         except HookflashError as error:
             likeness = np.zeros(len(barred), np.float32)
@@ -149,7 +158,12 @@ def cleaned(passages: Sequence[Passage]) -> tuple[tuple[Passage, ...], tuple[str
 
 @lru_cache(2_048)
 def without_instructions(text: str) -> tuple[str, int]:
-    """A text from outside without the sentences that instruct the assistant, and how many those were."""
+    """A text from outside without the sentences that instruct the assistant, and how many those were. Of JSON each text is
+    one of its own: what a field says takes nothing from the others."""
+    if text.lstrip().startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            cleaned, removed = _cleaned_value(json.loads(text))
+            return (json.dumps(cleaned, ensure_ascii=False), removed) if removed else (text, 0)
     sentences = split_sentences(text)
     found = instructing([sentence.text for sentence in sentences])
     whole = instructs(text) if len(found) == 0 and len(sentences) != 1 else None
@@ -158,9 +172,43 @@ def without_instructions(text: str) -> tuple[str, int]:
         return REMOVED, 1
     out, at = [], 0
     for place in found:
-        out += [text[at : sentences[place].start], REMOVED]
+        out += [text[at : sentences[place].start], _honest(text[sentences[place].start : sentences[place].end])]
         at = sentences[place].end
     return "".join((*out, text[at:])), len(found)
+
+
+def _honest(sentence: str) -> str:
+    """What is left of a sentence that instructs: its other lines and clauses, if nothing in them does."""
+    pieces = _PIECES.split(sentence)
+    kept = [REMOVED if instructs(piece).score >= INSTRUCTS else piece for piece in pieces]
+    left = "".join(piece for piece in kept if piece != REMOVED)
+    return "".join(kept) if REMOVED in kept and instructs(left).score < INSTRUCTS else REMOVED
+
+
+def _cleaned_value(value: Any) -> tuple[Any, int]:
+    match value:
+        case str():
+            return without_instructions(value)
+        case dict():
+            found = [(_cleaned_value(name), _cleaned_value(each)) for name, each in value.items()]
+            return {name: each for (name, _), (each, _) in found}, sum(one + other for (_, one), (_, other) in found)
+        case list():
+            items = [_cleaned_value(each) for each in value]
+            return [each for each, _ in items], sum(removed for _, removed in items)
+        case _:
+            return value, 0
+
+
+@lru_cache(1_024)
+def _ways(topic: str) -> tuple[str, ...]:
+    """A described topic in the ways in which a question may be like it: each thing that it lists, and a question about it."""
+    things = [thing.strip() for thing in _LISTED.split(topic)]
+    return tuple(
+        way
+        for thing in dict.fromkeys((topic, *things))
+        if len(thing) > 2
+        for way in (thing, f"a question about {thing}")
+    )
 
 
 def _named(topic: str, words: str) -> bool:

@@ -50,7 +50,8 @@ class MaskedModel:
         question = masker.mask(request.question)
         if not masker.used:
             return await self.model.reply(request, stream)
-        pieces = Unmasking(masker)
+        # What must not be kept is not said back either: every answer is kept, here and at Twilio.
+        pieces = Unmasking(masker, self.config.keep_out)
 
         async def unmasked(piece: str) -> None:
             words = pieces.feed(piece)
@@ -65,7 +66,7 @@ class MaskedModel:
         calls = reply.calls
         if self.config.tools_see:
             calls = tuple(replace(call, arguments=masker.unmask_value(call.arguments)) for call in calls)
-        return replace(reply, answer=masker.unmask(reply.answer), calls=calls)
+        return replace(reply, answer=masker.unmask(reply.answer, self.config.keep_out), calls=calls)
 
     @staticmethod
     def _masked(masker: Masker, message: ChatMessage) -> ChatMessage:

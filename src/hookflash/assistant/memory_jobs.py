@@ -21,6 +21,7 @@ from hookflash.db.jobs import Task, defer
 from hookflash.db.pool import Database
 from hookflash.knowledge.passage import Embedder
 from hookflash.knowledge.store import vector_text
+from hookflash.workspace import store as workspace
 
 log = structlog.get_logger()
 
@@ -152,10 +153,7 @@ class Rememberer:
 
     async def embed_all(self) -> None:
         """Of every account: after the server was given another model there may be many."""
-        async with self.db.system() as conn:
-            cursor = await conn.execute("select all_accounts() as account_id")
-            accounts = [row["account_id"] for row in await cursor.fetchall()]
-        for account_id in accounts:
+        for account_id in await workspace.accounts(self.db):
             await self.embed(account_id)
 
     def tasks(self) -> list[Task]:

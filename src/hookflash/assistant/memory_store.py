@@ -127,7 +127,13 @@ async def set_own_traits(conn: Connection, contact_id: str, traits: Mapping[str,
 
 
 async def forget_traits(conn: Connection, contact_id: str, names: Sequence[str] | None = None) -> None:
-    """What was learned under these names (None: any) is known no more."""
+    """What was learned under these names (None: any) is known no more; a name that the contact got so goes with it."""
+    if names is None or "name" in names:
+        await conn.execute(
+            "update contacts c set name = null from contact_traits t where c.id = %s and t.contact_id = c.id"
+            " and t.name = 'name' and t.source = 'conversation' and t.value #>> '{}' = c.name",
+            (contact_id,),
+        )
     await conn.execute(
         "delete from contact_traits where contact_id = %s and (%s::text[] is null or name = any(%s))",
         (contact_id, names, names),
@@ -161,12 +167,7 @@ async def learn_traits(
 async def forget(conn: Connection, contact_id: str) -> None:
     """Forget traits, observations and summaries; the contact and what was said stay. Raises NotFound."""
     await set_own_traits(conn, contact_id, {})
-    await conn.execute(
-        "update contacts c set name = null from contact_traits t where c.id = %s and t.contact_id = c.id and t.name = 'name'"
-        " and t.source = 'conversation' and t.value #>> '{}' = c.name",
-        (contact_id,),
-    )
-    await conn.execute("delete from contact_traits where contact_id = %s", (contact_id,))
+    await forget_traits(conn, contact_id)
     await conn.execute("delete from memories where contact_id = %s", (contact_id,))
     await conn.execute("update contacts set remembered = false where id = %s", (contact_id,))
 

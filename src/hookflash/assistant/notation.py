@@ -443,7 +443,11 @@ def _count(schema: Mapping[str, Any], most: int) -> None:
 
     number = under(schema)
     if number > most:
-        raise Invalid(f"The input has {number} properties, and at most {most} are allowed.", field="input")
+        raise Invalid(
+            f"The input has {number} properties, and at most {most} are allowed.",
+            field="input",
+            hint="HOOKFLASH_TOOL_PROPERTIES sets the limit",
+        )
 
 
 def _parts(schema: Mapping[str, Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hookflash.assistant import store, tool_store
 from hookflash.assistant.assistant import NO_SOURCE, AssistantConfig
-from hookflash.assistant.difference import differences
+from hookflash.assistant.difference import changed, differences
 from hookflash.assistant.tool_routes import Workbench
 from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page
@@ -143,22 +143,25 @@ async def update_assistant(
     caller: Writing,
     publish: Annotated[bool, Query(description="Publish the working copy at once.")] = False,
 ) -> ShownAssistant:
-    """Change the fields that are given, in the working copy: nobody is served by it before it is published."""
+    """Change the fields that are given, in the working copy: nobody is served by it before it is published.
+
+    Of an object within, such as `safety`, what is not given stays too; lists and maps are replaced as a whole.
+    """
     changes = {name: getattr(body, name) for name in sorted(body.model_fields_set)}
     async with caller.transaction() as conn:
         before = await store.get(conn, assistant_id, lock=True)
         await check_sources(conn, changes.get("sources", ()))
         await check_tools(conn, request, changes.get("tools", ()))
-        changed = await store.edit(conn, assistant_id, before.draft.model_copy(update=changes), caller.now())
+        after = await store.edit(conn, assistant_id, changed(before.draft, body), caller.now())
         await caller.record(
             conn,
             "assistant.updated",
             assistant_id,
             changes=body.model_dump(mode="json", include=body.model_fields_set),
         )
-        if publish and changed.draft != changed.config:
-            changed = await _publish(conn, caller, assistant_id, "")
-    return _shown(changed)
+        if publish and after.draft != after.config:
+            after = await _publish(conn, caller, assistant_id, "")
+    return _shown(after)
 
 
 @assistants.post("/{assistant_id}/publish", responses=answers(404, 409))

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from datetime import date
 
 from hookflash.assistant.cost import Priced
 
-# List prices of the smallest plans, without taxes and discounts: for budgets and comparison, not for accounting.
+# List prices of the smallest plans in April 2026, without taxes and discounts: for budgets and comparison, not for accounting.
 # A name that begins with one of these has its price, the longest that fits; what runs on this machine costs nothing.
-SPEECH_PRICES_AS_OF = date(2026, 4, 1)
 LISTENING: Mapping[str, int] = {
     "deepgram": 7_700,
     "deepgram:nova-2": 5_800,

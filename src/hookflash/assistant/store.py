@@ -156,7 +156,10 @@ async def publish(
     """
     before = await get(conn, assistant_id, lock=True)
     if before.draft == before.config:
-        raise Conflict("There is nothing to publish: the working copy is what is published.")
+        raise Conflict(
+            "There is nothing to publish: the working copy is what is published.",
+            hint="change the working copy first: PATCH /v1/assistants/{id}",
+        )
     return await _publish(conn, account_id, before, before.draft, None, now, note, made_by)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Path, Request, Response
@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hookflash.assistant import tool_store as store
 from hookflash.assistant.builtin import Builtin
 from hookflash.assistant.notation import check_schema, problems, read, write
-from hookflash.assistant.tool import Limits, Policy, RemoteTool, Tool, ToolAnswer, ToolOutcome, signing_secret
+from hookflash.assistant.tool import Limits, Policy, RemoteTool, Tool, ToolAnswer, signing_secret
 from hookflash.assistant.tool_auth import READ, ToolAuth, WebUrl
 from hookflash.assistant.tool_target import AT_AN_ADDRESS, PARTS, config_of, same_place
+from hookflash.assistant.toolbox_store import Run
 from hookflash.base.errors import Conflict, HookflashError, Invalid
 from hookflash.base.ids import new_id
 from hookflash.base.paging import Page
@@ -197,21 +198,6 @@ class ShownCall(BaseModel):
     at: datetime
 
 
-class Call(Protocol):
-    """Calls tools of one kind."""
-
-    async def __call__(
-        self,
-        tool: Tool,
-        arguments: Mapping[str, Any],
-        *,
-        session_id: str,
-        identity: str,
-        key: str,
-        auth: ToolAuth | None,
-    ) -> ToolOutcome: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Workbench:
     """What the routes of tools need besides the office; it lies in `app.state.workbench`.
@@ -222,7 +208,7 @@ class Workbench:
 
     sealer: Sealer
     limits: Limits
-    calls: Mapping[str, Call]
+    calls: Mapping[str, Run]
     signing: bytes
     offered: Callable[[str, ToolAuth | None], Awaitable[tuple[RemoteTool, ...]]]
     functions: Callable[[], tuple[str, ...]]

@@ -12,7 +12,6 @@ from psycopg.types.json import Jsonb
 
 from hookflash.assistant.tool import Policy, Tool, ToolAnswer, ToolFailed, ToolOutcome, ToolRefused
 from hookflash.base.errors import Conflict, NotFound
-from hookflash.base.ids import new_id
 from hookflash.base.paging import Page, decode_cursor, encode_cursor
 from hookflash.db.pool import Connection
 
@@ -237,8 +236,3 @@ def outcome_name(outcome: ToolOutcome) -> Literal["answered", "refused", "failed
             return "refused"
         case ToolFailed():
             return "failed"
-
-
-def new_tool_id() -> str:
-    """A fresh id."""
-    return new_id("tool")

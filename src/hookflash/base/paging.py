@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,6 +19,16 @@ class Page(Generic[T]):
 
     items: list[T]
     cursor: str | None
+
+
+async def whole(page: Callable[[str | None], Awaitable[Page[T]]]) -> list[T]:
+    """All rows of a list, page by page; `page` gives the one at a cursor."""
+    first = await page(None)
+    rows, cursor = first.items, first.cursor
+    while cursor is not None:
+        more = await page(cursor)
+        rows, cursor = rows + more.items, more.cursor
+    return rows
 
 
 def encode_cursor(*key: str | int) -> str:

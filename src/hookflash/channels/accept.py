@@ -86,7 +86,7 @@ class Acceptor:
         if word is None:
             return arrival
         standard = keywords.classify(arrival.text, opted_out=standing.opted_out) is not None
-        answers = bool(opt_out_type) or (integration.twilio_answers_keywords and standard)
+        answers = bool(opt_out_type) or (standard and integration.twilio_answers_keywords(arrival.address.kind))
         return replace(arrival, word=word, vendor_answers=answers)
 
 

@@ -11,6 +11,7 @@ from hookflash.base.errors import Invalid
 from hookflash.base.paging import Page
 from hookflash.base.phone import Kind
 from hookflash.channels.integration import Credentials, Integration, IntegrationSettings, parse_sender
+from hookflash.channels.setup import addresses
 from hookflash.channels.store import Integrations
 from hookflash.db.pool import Connection
 from hookflash.rest.caller import Caller, allowed
@@ -131,13 +132,19 @@ class ShownIntegration(BaseModel):
     webhook_url: str | None = Field(description="Where Twilio must send incoming messages.")
     status_callback_url: str | None = Field(description="Where Twilio tells how our messages fare.")
     fallback_url: str | None = Field(description="Where Twilio must send what the first address did not take.")
+    voice_url: str | None = Field(description="Where Twilio must send calls, if the assistant is to answer them.")
+    voice_fallback_url: str | None = Field(
+        description="Where Twilio must send calls that the first address did not take."
+    )
+    voice_status_url: str | None = Field(description="Where Twilio tells how long calls were.")
     created_at: datetime
     updated_at: datetime
 
 
 def _shown(integration: Integration, public_url: str | None) -> ShownIntegration:
     reached = public_url if integration.kind is not Kind.WEB else None
-    base = reached and f"{reached.rstrip('/')}/twilio/{integration.id}"
+    ours = addresses(reached, integration.id) if reached else None
+    calls = ours if integration.sender.startswith("+") else None
     return ShownIntegration(
         id=integration.id,
         name=integration.name,
@@ -150,9 +157,12 @@ def _shown(integration: Integration, public_url: str | None) -> ShownIntegration
         disabled=integration.disabled,
         stopped_code=integration.stopped_code,
         stopped_why=integration.stopped_why,
-        webhook_url=base and f"{base}/messages",
-        status_callback_url=base and f"{base}/status",
-        fallback_url=base and f"{base}/fallback",
+        webhook_url=ours and ours.messages,
+        status_callback_url=ours and ours.status,
+        fallback_url=ours and ours.fallback,
+        voice_url=calls and calls.calls,
+        voice_fallback_url=calls and calls.calls_fallback,
+        voice_status_url=calls and calls.calls_status,
         created_at=integration.created_at,
         updated_at=integration.updated_at,
     )

@@ -12,7 +12,7 @@ from hookflash.base.phone import Address, Kind
 from hookflash.channels.outbound import Outbound
 from hookflash.channels.redial import MOST_RETRIES, USUAL_RETRIES
 from hookflash.channels.store import Integrations
-from hookflash.conversation import call_store
+from hookflash.conversation import call_store, heard_store
 from hookflash.conversation.call import CallRow
 from hookflash.db.pool import Connection
 from hookflash.rest.caller import Caller, allowed
@@ -22,6 +22,8 @@ from hookflash.rest.resource import ListAsked, listed, router
 calls = router("/v1/calls", "calls")
 
 CallId = Annotated[str, Path(max_length=64, examples=["call_06bq3v0d5k8n2r7t1w4y9zac3e"])]
+MOST_TURNS = 1_000
+
 Reading = Annotated[Caller, allowed("messages:read")]
 Writing = Annotated[Caller, allowed("messages:write")]
 
@@ -95,6 +97,31 @@ class Call(BaseModel):
     transfers: list[CallTransfer]
 
 
+class SpokenTurn(BaseModel):
+    """A turn of a call. The whole record of it is at `/v1/turns/{id}`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    said: str
+    answered: str = Field(description="What of the answer was heard.")
+    whole: str = Field(description="The answer as it would have been without an interruption.")
+    interrupted: bool
+    kind: str
+    measures: dict[str, float | None] = Field(
+        description="Seconds after the end of the caller's speech (stream, realtime): final_words, begun, first_text,"
+        " first_sound (sent), first_played."
+    )
+    cost_micros: int
+    at: datetime
+
+
+class WholeCall(Call):
+    """A telephone call with what was said in it."""
+
+    turns: list[SpokenTurn]
+
+
 def _shown(row: CallRow) -> Call:
     sid = None if row.call_sid.startswith("pending_") else row.call_sid
     return Call(
@@ -133,7 +160,10 @@ async def create_call(request: Request, caller: Writing, call: NewCall) -> Call:
         integration = await integrations.get_or_none(conn, call.integration_id)
     if integration is None:
         raise Invalid("There is no such integration.", field="integration_id")
-    call_id = await outbound.call(integration, Address.parse(call.to, Kind.VOICE), call.purpose, call.retries)
+    number = Address.parse(call.to, Kind.VOICE)
+    if not number.is_number:
+        raise Invalid("not a phone number in E.164 form (+ and 7 to 15 digits)", field="to")
+    call_id = await outbound.call(integration, number, call.purpose, call.retries)
     async with caller.transaction() as conn:
         row = await call_store.get_call(conn, call_id)
         await caller.record(conn, "call.made", call_id, row.contact_id, to=row.address, purpose=call.purpose)
@@ -156,8 +186,11 @@ async def list_calls(
     return await caller.list(asked, read, _shown)
 
 
-@calls.get("/{call_id}", response_model=Call, responses=answers(404))
-async def get_call(caller: Reading, call_id: CallId) -> Call:
-    """One call."""
+@calls.get("/{call_id}", response_model=WholeCall, responses=answers(404))
+async def get_call(caller: Reading, call_id: CallId) -> WholeCall:
+    """One call, with its first thousand turns."""
     async with caller.transaction() as conn:
-        return _shown(await call_store.get_call(conn, call_id))
+        row = await call_store.get_call(conn, call_id)
+        turns = await heard_store.turns_of(conn, call_id, MOST_TURNS)
+    spoken = [SpokenTurn.model_validate(each) for each in turns]
+    return WholeCall(**_shown(row).model_dump(), turns=spoken)

@@ -144,10 +144,10 @@ class Integration:
         """Opt-outs are kept per sender; a Messaging Service is one sender."""
         return self.messaging_service_sid or self.sender
 
-    @property
-    def twilio_answers_keywords(self) -> bool:
+    def twilio_answers_keywords(self, kind: Kind) -> bool:
+        """Of a message that came by this channel: a Messaging Service may have senders of both."""
         answers = self.settings.twilio_answers_keywords
-        return self.kind is Kind.SMS if answers is None else answers
+        return kind is Kind.SMS if answers is None else answers
 
     @property
     def auth_tokens(self) -> tuple[Secret, ...]:

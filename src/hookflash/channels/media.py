@@ -5,7 +5,7 @@ from typing import Protocol
 
 import structlog
 
-from hookflash.base.errors import HookflashError, Invalid
+from hookflash.base.errors import HookflashError
 from hookflash.base.ids import new_id
 from hookflash.channels.integration import Integration
 from hookflash.channels.text import account_of
@@ -109,10 +109,3 @@ class MediaKeeper:
             log.warning("voice note could not be transcribed", integration=integration.id, reason=error.message)
             return replace(kept, failure=error.message)
         return replace(kept, transcript=words)
-
-
-def key_of_account(key: str, account_id: str) -> str:
-    """The key, if it belongs to the account; raises Invalid otherwise."""
-    if not key.startswith(f"{account_id}/") or ".." in key:
-        raise Invalid("this attachment belongs to another account", field="key")
-    return key

@@ -42,8 +42,8 @@ class MediaSocket:
         self._gone: Callable[[], None] | None = None
         self.jitter = JitterBuffer()
         self.malformed = 0
-        # The call was on before: nothing that begins with a call begins again.
-        self.again = False
+        # Why a call that was on before comes again, if it does: nothing that begins with a call begins again.
+        self.again = ""
 
     async def open(self) -> Talk | None:
         """Read up to `start`: the call, if it is one that we admitted, in a format that we understand."""
@@ -68,10 +68,10 @@ class MediaSocket:
             return None
         body = start.start
         self._sid = body.stream_sid
-        self.again = bool(body.custom_parameters.get("again"))
+        self.again = body.custom_parameters.get("again", "")
         try:
             return await self._switchboard.open(
-                self._integration.account_id, body.call_sid, body.custom_parameters.get("token", "")
+                self._integration, body.call_sid, body.custom_parameters.get("token", "")
             )
         except Forbidden:
             log.warning("stream token refused", integration=self._integration.id)
@@ -124,6 +124,11 @@ class MediaSocket:
         gone, self._gone = self._gone, None
         if gone is not None:
             gone()
+
+    def leave(self) -> None:
+        """Nothing that comes is for anybody any more; whoever was told of it is known no more."""
+        self._gone = None
+        self._heard = self._marked = self._pressed = _nothing
 
     # What goes
 

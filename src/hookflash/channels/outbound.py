@@ -89,11 +89,14 @@ class Outbound:
     def check(self, integration: Integration) -> None:
         """Whether calls can be made from here at all. Raises Conflict and Invalid."""
         if integration.disabled:
-            raise Conflict("This integration is disabled.")
+            raise Conflict("This integration is disabled.", hint="hookflash integrations enable")
         if integration.is_service or integration.sender.startswith("whatsapp:"):
             raise Invalid("Calls need an integration of a telephone number.", field="integration_id")
         if self.public_url is None:
-            raise Conflict("HOOKFLASH_PUBLIC_URL is not set, so Twilio could not ask what to say.")
+            raise Conflict(
+                "HOOKFLASH_PUBLIC_URL is not set, so Twilio could not ask what to say.",
+                hint="set it to the https address at which Twilio reaches this server",
+            )
 
     def asked(self, to: Address, purpose: str, known: CallStanding, now: datetime) -> Permission:
         """Whether this person may be called now."""

@@ -168,7 +168,7 @@ class RealtimeMind:
             hand_off=known.hand_off,
             tools=tuple(known.acting.used) if known.acting else (),
         )
-        talk.turns[heard.turn] = replace(before, ending=ending)
+        talk.turns[heard.turn] = replace(before, ending=ending, hand_off=known.hand_off or before.hand_off)
         measures = asdict(measured) if measured else {}
         measures.pop("turn", None)
         await self._switchboard.settle(

@@ -70,8 +70,6 @@ async def _run(socket: WebSocket, integration: Integration, voices: Voices, dial
     if talk is None:
         await line.hang_up(1008)
         return
-    # By the present configuration this call has come this way: of another way's the vendor may not know the voice.
-    talk.voice = integration.assistant.voice
     voices.arrived(talk.call.call_sid)
     recorder = voices.recorder(integration, talk.call.call_sid, voices.base(socket), begin=not line.again)
     first = voices.switchboard.turn(talk, "", talk.voice.language)
@@ -94,8 +92,10 @@ async def _run(socket: WebSocket, integration: Integration, voices: Voices, dial
                 await line.drain()
                 tasks.cancel_scope.cancel()
     finally:
+        line.leave()
         with anyio.CancelScope(shield=True), anyio.move_on_after(5.0):
             counts = asdict(shell.counts)
+            del counts["why"]
             measures = {**counts, "jitter": asdict(line.jitter.counts), "malformed": line.malformed}
             await voices.switchboard.end(talk, shell.counts.why, measures)
             await line.hang_up()
@@ -135,5 +135,5 @@ def _devices(
         opening=realtime.opening(talk, tools, about),
         mind=mind,
         clock=dialogues.clock,
-        rules=door.realtime_rules(talk.voice, phrases, again=line.again),
+        rules=door.realtime_rules(talk.voice, phrases, again=bool(line.again)),
     )

@@ -83,6 +83,7 @@ class _Turn:
     said: str
     pieces: list[str] = field(default_factory=list)
     over: bool = False
+    aside: str = ""
 
     @property
     def whole(self) -> str:
@@ -169,7 +170,8 @@ class RelayMachine:
         turn = self._turn
         if turn is None or not turn.pieces:
             return []
-        return self._settle(turn, cut(turn.whole, spoken), interrupted=True)
+        heard = " ".join(spoken.split()).removeprefix(turn.aside)
+        return self._settle(turn, cut(turn.whole, heard), interrupted=True)
 
     def _settle(self, turn: _Turn, heard: str, *, interrupted: bool) -> list[RelayEffect]:
         self._turn = None
@@ -185,6 +187,14 @@ class RelayMachine:
             now.pieces.append(text)
         now.over = last
         return [Send(text, last)] if text or last else []
+
+    def fill(self, turn: int, words: str) -> list[RelayEffect]:
+        """A word to who waits for the first of an answer; it is in no record."""
+        now = self._turn
+        if now is None or now.number != turn or now.pieces or now.over:
+            return []
+        now.aside = words
+        return [Send(f"{words} ", last=False)]
 
     def said(self, turn: int) -> list[RelayEffect]:
         """So long after the last words of a turn that they must have been heard: it is history, unless it is already."""

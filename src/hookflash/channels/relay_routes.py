@@ -5,13 +5,15 @@ import structlog
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from hookflash.assistant import speech_cost
 from hookflash.base.errors import Forbidden, HookflashError
 from hookflash.base.tasks import bare_error
 from hookflash.channels import relay
 from hookflash.channels.integration import Integration
 from hookflash.channels.recorder import Recorder
 from hookflash.channels.transfer import summary
-from hookflash.channels.voice_jobs import Talk
+from hookflash.channels.voice import opening
+from hookflash.channels.voice_jobs import DEAREST, LONGEST, SILENT, Talk
 from hookflash.channels.voice_routes import Voices, handshake, phrases_in
 from hookflash.conversation.segment import Segment
 from hookflash.knowledge.language import detect
@@ -25,6 +27,9 @@ DIGITS_PAUSE = 2.0
 # A slow voice, in characters.
 SPOKEN_PER_SECOND = 12.0
 SETTLING = 0.5
+# Nobody tells that the caller has begun to speak, so a silence here takes so many times as long as elsewhere.
+UNSEEN = 2.0
+LOOK_EVERY = 0.5
 
 
 @router.websocket("/{integration_id}/relay")
@@ -64,6 +69,10 @@ class _RelaySession:
         self._recorder: Recorder | None = None
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._closing = False
+        # Since when neither side has said anything, as far as we know; how often it was asked whether anybody is there.
+        self._quiet: float | None = None
+        self._asked = 0
+        self._why: str | None = None
 
     async def run(self) -> None:
         with bare_error():
@@ -71,15 +80,16 @@ class _RelaySession:
                 self._tasks = tasks
                 try:
                     while not self._closing:
-                        raw = await self._socket.receive_text()
-                        await self._perform(self._machine.receive(wire.decode(raw)))
+                        message = wire.decode(await self._socket.receive_text())
+                        self._stirs(message)
+                        await self._perform(self._machine.receive(message))
                 except (WebSocketDisconnect, KeyError, RuntimeError):
                     log.info("relay socket closed", integration=self._integration.id)
                 finally:
                     tasks.cancel_scope.cancel()
                     with anyio.CancelScope(shield=True), anyio.move_on_after(10):
                         await self._perform(self._machine.closed())
-                        if self._talk is not None:
+                        if self._talk is not None and self._why is None:
                             await self._switchboard.end(self._talk, None)
 
     async def _perform(self, effects: list[relay.RelayEffect]) -> None:
@@ -127,7 +137,7 @@ class _RelaySession:
     async def _open(self, opened: relay.Open) -> None:
         call_sid, voices = opened.call_sid, self._voices
         try:
-            self._talk = await self._switchboard.open(self._integration.account_id, call_sid, opened.token)
+            self._talk = await self._switchboard.open(self._integration, call_sid, opened.token)
         except Forbidden:
             log.warning("relay token refused", integration=self._integration.id)
             self._closing = True
@@ -136,8 +146,65 @@ class _RelaySession:
         base = voices.base(self._socket)
         self._recorder = voices.recorder(self._integration, call_sid, base, begin=not opened.again)
         self._tasks.start_soon(self._recorder.run)
+        self._tasks.start_soon(self._watch, self._talk, opened.again)
+
+    async def _watch(self, talk: Talk, again: bool) -> None:
+        """A silent caller is asked, then the call ends; so does one that is as long as a call may be."""
+        clock, voice = self._voices.webhooks.clock, talk.voice
+        phrases = phrases_in(self._integration, voice.language)
+        longest = clock.monotonic() + voice.max_minutes * 60
+        self._quiet = clock.monotonic() + _spoken_seconds(phrases["go_on"] if again else opening(voice, phrases))
+        while self._why is None:
+            await clock.sleep(LOOK_EVERY)
+            now = clock.monotonic()
+            if now >= longest:
+                await self._goodbye(talk, LONGEST)
+                return
+            if self._quiet is None or now < self._quiet + UNSEEN * voice.reprompt_after_ms / 1000:
+                continue
+            if self._asked >= voice.reprompts:
+                await self._goodbye(talk, SILENT)
+                continue
+            self._asked += 1
+            words = phrases_in(self._integration, self._language)["still_there"]
+            await self._socket.send_text(wire.text(words, last=True))
+            self._quiet = now + _spoken_seconds(words)
+
+    def _stirs(self, message: wire.RelayMessage) -> None:
+        """A sign of the caller: what they say is answered, after which it is our turn to wait; a sound alone is not."""
+        if isinstance(message, wire.Prompt | wire.Digit | wire.Interrupt):
+            self._asked = 0
+            sound = isinstance(message, wire.Interrupt)
+            self._quiet = self._voices.webhooks.clock.monotonic() if sound else None
+
+    async def _goodbye(self, talk: Talk, why: str) -> None:
+        """End the call with a word."""
+        await self._perform(self._machine.closed())
+        words = phrases_in(self._integration, self._language)["goodbye_call"]
+        await self._socket.send_text(wire.text(words, last=True))
+        await self._voices.webhooks.clock.sleep(_spoken_seconds(words))
+        if why == SILENT and self._quiet is None:
+            # There they are.
+            return
+        # Kept before Twilio asks what comes after it.
+        self._why = why
+        await self._switchboard.end(talk, why)
+        await self._socket.send_text(wire.end())
+
+    async def _fill(self, turn: int, seconds: float) -> None:
+        """A word when thinking takes long; it is in no record."""
+        await self._voices.webhooks.clock.sleep(seconds)
+        words = phrases_in(self._integration, self._language)["acknowledge"]
+        await self._perform(self._machine.fill(turn, words))
 
     async def _think(self, talk: Talk, turn: int, said: str, language: str | None) -> None:
+        seconds = (self._voices.webhooks.clock.now() - talk.call.started_at).total_seconds()
+        talk.cost_is("telephony", speech_cost.telephony("relay", talk.call.direction, seconds).micros)
+        if talk.too_dear:
+            await self._goodbye(talk, DEAREST)
+            return
+        if talk.voice.filler_after_ms:
+            self._tasks.start_soon(self._fill, turn, talk.voice.filler_after_ms / 1000)
         spoken: list[str] = []
         hand_off: str | None = None
 
@@ -150,7 +217,7 @@ class _RelaySession:
         with anyio.CancelScope() as scope:
             self._scopes[turn] = scope
             try:
-                record = await self._switchboard.think(talk, turn, said, say, language)
+                record = await self._switchboard.think(talk, turn, said, say, language, leads=True)
             except HookflashError as error:
                 log.warning("a spoken turn failed", call=talk.call.id, reason=error.message)
                 failed = phrases_in(self._integration, self._language)["failed"]
@@ -160,9 +227,17 @@ class _RelaySession:
                 hand_off = record.hand_off
         self._scopes.pop(turn, None)
         # Nobody tells when the words have been said. They are kept before the next, for nobody knows what comes then.
-        await self._voices.webhooks.clock.sleep(len("".join(spoken)) / SPOKEN_PER_SECOND + SETTLING)
-        await self._perform(self._machine.said(turn))
+        await self._voices.webhooks.clock.sleep(_spoken_seconds("".join(spoken)))
+        settled = self._machine.said(turn)
+        if settled:
+            self._quiet = self._voices.webhooks.clock.monotonic()
+        await self._perform(settled)
         if hand_off and talk.voice.transfer_to:
             # The end of a session cuts off what is being said; who takes over reads what was kept.
             await self._perform(self._machine.closed())
             await self._socket.send_text(wire.end({"reason": hand_off, "summary": summary(talk)}))
+
+
+def _spoken_seconds(words: str) -> float:
+    """How long these words take to be heard."""
+    return len(words) / SPOKEN_PER_SECOND + SETTLING

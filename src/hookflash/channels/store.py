@@ -164,7 +164,10 @@ class Integrations:
                 ),
             )
         except UniqueViolation:
-            raise Conflict("This account has an integration of that sender already.") from None
+            raise Conflict(
+                "This account has an integration of that sender already.",
+                hint="change that one; hookflash integrations list shows it",
+            ) from None
         return await self.get(conn, integration_id)
 
     async def update(self, conn: Connection, integration_id: str, now: datetime, **changes: Any) -> Integration:

@@ -35,7 +35,7 @@ from hookflash.conversation.turn import (
     ending_record,
     verdicts_record,
 )
-from hookflash.safety.personal import conceal
+from hookflash.safety.personal import conceal, concealed, unsaid
 from hookflash.twilio.plain_text import to_plain
 from hookflash.twilio.segments import count, shorten, smart, split
 
@@ -139,7 +139,8 @@ class Thinker:
         thinking: float,
     ) -> Thought:
         ending = record.ending
-        bodies = compose(record.heard, turn.line.name, turn.line.segment_budget, turn.line.max_chars)
+        heard = unsaid(record.heard, turn.words, config.safety.pii.keep_out)
+        bodies = compose(heard, turn.line.name, turn.line.segment_budget, turn.line.max_chars)
         budget = unanswered.settings.get("inline_budget_ms", 0) / 1000
         delay = max(0.0, budget - unanswered.waited) + INLINE_GRACE if budget > unanswered.waited else 0.0
         outgoing = tuple(self._outgoing(unanswered, body, delay=delay) for body in bodies)
@@ -159,7 +160,13 @@ class Thinker:
             model=ending.model if ending else None,
             prompt_revision=ending.prompt_revision if ending else None,
             language=ending.language if ending else None,
-            record=_record(record, text_micros, thinking, unanswered.waited, [o.segments for o in outgoing]),
+            record=_record(
+                replace(record, ending=kept_ending(ending, config.safety.pii.keep_out)),
+                text_micros,
+                thinking,
+                unanswered.waited,
+                [o.segments for o in outgoing],
+            ),
             outgoing=outgoing,
             cost_micros=text_micros + (ending.usage.model_micros + ending.usage.embedding_micros if ending else 0),
             scope=integration.opt_out_scope,
@@ -195,6 +202,16 @@ def _outcome(record: TurnRecord) -> tuple[str, str | None, str, str | None]:
             return "human", why, "hand_off", why
         case Pass():  # pragma: no cover - a turn without ending was stopped by a verdict
             return "answered", None, "reply", None
+
+
+def kept_ending(ending: Ending | None, kinds: Sequence[str]) -> Ending | None:
+    """An ending in which what tools were given and gave, and what was found wrong, has nothing that must not be kept."""
+    if ending is None:
+        return None
+    tools = tuple(
+        replace(use, arguments=concealed(use.arguments, kinds), text=conceal(use.text, kinds)) for use in ending.tools
+    )
+    return replace(ending, tools=tools, degraded=tuple(conceal(note, kinds) for note in ending.degraded))
 
 
 def _record(

@@ -27,7 +27,7 @@ _WHISPERED = 400
 
 def summary(talk: Talk) -> str:
     """What was said, for a person's eyes."""
-    return "\n".join(f"{e.said} → {e.answered}" for e in talk.history[-6:])
+    return "\n".join(f"{e.said} → {e.answered}" if e.answered else e.said for e in talk.history[-6:])
 
 
 def whispered(talk: Talk, phrases: Phrases) -> str:

@@ -7,9 +7,10 @@ from hookflash.channels.integration import Integration
 from hookflash.channels.voice import Phrases
 from hookflash.channels.voice_routes import Here, Voices, one, spoken
 from hookflash.conversation.transfer_store import Transfer
+from hookflash.rest.storable import StorableRoute
 from hookflash.twilio import voice_twiml as twiml
 
-router = APIRouter(prefix="/twilio", include_in_schema=False)
+router = APIRouter(prefix="/twilio", include_in_schema=False, route_class=StorableRoute)
 
 
 @router.post("/{integration_id}/voice/whisper")
@@ -17,7 +18,7 @@ async def whisper(integration_id: str, request: Request, here: Here) -> Response
     """What the person who is rung hears before the caller does."""
     integration, form = await here.webhooks.admit(request, integration_id)
     sid = one(form, "ParentCallSid") or one(form, "CallSid")
-    talk = await here.switchboard.resume(integration.account_id, sid)
+    talk = await here.switchboard.resume(integration, sid)
     phrases = Phrases(integration, integration.assistant.voice.language.partition("-")[0])
     words = transfer.whispered(talk, phrases) if talk else phrases["joining"]
     return spoken(twiml.response(twiml.say(words, language=integration.assistant.voice.language)))
@@ -55,7 +56,7 @@ async def person(integration_id: str, request: Request, here: Here) -> Response:
     integration, form = await here.webhooks.admit(request, integration_id)
     found = await _asked_about(request, here, integration)
     await here.switchboard.person_rung(integration.account_id, found.id, one(form, "CallSid"))
-    talk = await here.switchboard.resume(integration.account_id, found.caller_sid)
+    talk = await here.switchboard.resume(integration, found.caller_sid)
     if found.state != "ringing" or talk is None:
         return spoken(transfer.caller_gone(integration))
     return spoken(transfer.asked(integration, found, talk, here.base(request)))

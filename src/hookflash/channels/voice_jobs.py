@@ -18,6 +18,8 @@ from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
 from hookflash.channels.outbound import Dialled
 from hookflash.channels.redial_jobs import LOOK_AFTER, attempt_ended, look_later
+from hookflash.channels.think import kept_ending
+from hookflash.channels.wants_person import wants_person
 from hookflash.conversation import attempt_store, call_store, heard_store, transfer_store
 from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.message import Direction, Message
@@ -29,6 +31,7 @@ from hookflash.conversation.turn import (
     Ending,
     Exchange,
     Gate,
+    HandOff,
     LineTraits,
     NamedGates,
     Pass,
@@ -51,7 +54,11 @@ SPOKEN_CHARS = 600
 CARD_DIGITS = 12
 # Exchanges that a turn is told of; a call of hours keeps no more.
 REMEMBERED = 8
+# Of so many a summary is made.
+SUMMED_UP = 6
 TRANSFERRED = "transferred"
+# Why we end a call.
+LONGEST, DEAREST, SILENT = "the call is at its longest", "the call is at its dearest", "the caller is silent"
 
 
 class SayLine:
@@ -76,11 +83,12 @@ class Thinking:
     turn_id: str
     ending: Ending | None = None
     verdicts: tuple[tuple[str, Verdict], ...] = ()
+    hand_off: str | None = None
 
 
 @dataclass(slots=True)
 class Talk:
-    """One live call: `history` is its latest past, `settled` counts the turns that it has had. Cost in micro-dollars.
+    """One live call: `history` is its latest past. Cost in micro-dollars.
 
     `private`: our last words asked for a number that must not be kept, so numbers in the next ones of the caller are not;
     `awaits_code`: the caller is being verified, and may say the code at any time.
@@ -91,7 +99,6 @@ class Talk:
     config: AssistantConfig
     history: list[Exchange]
     turns: dict[int, Thinking] = field(default_factory=dict)
-    settled: int = 0
     private: bool = False
     awaits_code: bool = False
     cost_micros: int = 0
@@ -107,7 +114,7 @@ class Talk:
 
     @property
     def too_dear(self) -> bool:
-        return self.cost_micros > self.voice.max_call_usd * 1e6
+        return self.call.spent_micros + self.cost_micros > self.voice.max_call_usd * 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,36 +193,43 @@ class Switchboard:
         async with self.db.tenant(account_id) as conn:
             await call_store.recorded(conn, account_id, call_sid, recording, self.clock.now())
 
-    async def open(self, account_id: str, call_sid: str, token: str) -> Talk:
+    async def open(self, integration: Integration, call_sid: str, token: str) -> Talk:
         """The call whose socket this token opens. Raises Forbidden."""
+        account_id = integration.account_id
         async with self.db.tenant(account_id) as conn:
             call = await call_store.open_call(conn, account_id, call_sid, token, self.clock.now())
-        return self._talk(call)
+        return self._talk(call, integration.assistant.voice)
 
-    async def resume(self, account_id: str, call_sid: str) -> Talk | None:
+    async def resume(self, integration: Integration, call_sid: str) -> Talk | None:
         """A call that goes on turn by turn, without a socket."""
-        async with self.db.tenant(account_id) as conn:
+        async with self.db.tenant(integration.account_id) as conn:
             call_id = await call_store.find_call(conn, call_sid)
             call = await call_store.get_open_call(conn, call_id) if call_id else None
             if call is None:
                 return None
-            talk = self._talk(call)
+            talk = self._talk(call, integration.assistant.voice)
             talk.awaits_code = await heard_store.awaits_code(conn, call.session.id)
         return talk
 
     @staticmethod
-    def _talk(call: OpenCall) -> Talk:
+    def _talk(call: OpenCall, voice: VoiceConfig) -> Talk:
+        """The session may have begun by text, under an older configuration than that by which the call came in: its answers
+        stay with that one, its voice cannot (another way has other vendors)."""
         config = AssistantConfig.stored(call.session.config)
         private = bool(call.history) and asks_for_card(call.history[-1].answered)
-        return Talk(call, config.voice, config, list(call.history), private=private)
+        return Talk(call, voice, config, list(call.history), private=private)
 
-    async def think(self, talk: Talk, number: int, said: str, say: Say, language: str | None) -> TurnRecord:
-        """One turn of a call: gates, then the answer, said piece by piece."""
+    async def think(
+        self, talk: Talk, number: int, said: str, say: Say, language: str | None, *, leads: bool = False
+    ) -> TurnRecord:
+        """One turn of a call: gates, then the answer, said piece by piece. `leads`: who asks for a person is led to one."""
         turn = self.turn(talk, said, language)
         talk.turns[number] = Thinking(turn.id)
         gates = without_codes(self.gates) if talk.awaits_code or talk.private else self.gates
+        if leads and talk.voice.transfer_to:
+            gates = [*gates, ("person", asks_for_person)]
         record = await take_turn(turn, gates=gates, answer=self.answer, checks=self.checks, line=SayLine(say))
-        talk.turns[number] = Thinking(turn.id, record.ending, record.verdicts)
+        talk.turns[number] = Thinking(turn.id, record.ending, record.verdicts, record.hand_off)
         if record.ending is not None:
             usage = record.ending.usage
             talk.add_cost("llm", usage.model_micros + usage.embedding_micros)
@@ -280,16 +294,26 @@ class Switchboard:
 
         talk.private = asks_for_card(whole)
         said, heard, whole = masked(said), masked(heard), masked(whole)
+        ending = kept_ending(ending, talk.config.safety.pii.keep_out)
         if ending is not None:
             ending = replace(ending, question=masked(ending.question))
         passages = tuple(s.chunk_id for s in ending.sources if s.cited) if ending else ()
         talk.history.append(Exchange(said, heard, passages))
-        talk.settled += 1
         del talk.history[:-REMEMBERED]
         micros = ending.usage.model_micros + ending.usage.embedding_micros if ending else 0
         record = {"verdicts": verdicts_record(thinking.verdicts)}
         turn = CallTurn(
-            thinking.turn_id, number, said, heard, whole, interrupted, ending, measures or {}, record, micros
+            thinking.turn_id,
+            number,
+            said,
+            heard,
+            whole,
+            interrupted,
+            ending,
+            thinking.hand_off,
+            measures or {},
+            record,
+            micros,
         )
         async with self.db.tenant(talk.call.account_id) as conn:
             await call_store.keep_turn(conn, talk.call, turn, self.clock.now())
@@ -298,14 +322,8 @@ class Switchboard:
         """The socket of a call is closed; its summary is there for whoever talks to the person next."""
         await self.spend(talk)
         async with self.db.tenant(talk.call.account_id) as conn:
-            await call_store.end_call(
-                conn,
-                talk.call.id,
-                why,
-                self.clock.now(),
-                measures=measures,
-                summary=summary_of(talk.history[-talk.settled :] if talk.settled else (), talk.settled),
-            )
+            summary = summary_of(*await heard_store.exchanges_of(conn, talk.call.id, SUMMED_UP))
+            await call_store.end_call(conn, talk.call.id, why, self.clock.now(), measures=measures, summary=summary)
 
     async def spend(self, talk: Talk) -> None:
         """Note what a call has cost here. What Twilio takes for it is known when it is over."""
@@ -362,6 +380,8 @@ class Switchboard:
             if call_id is None:
                 return []
             way, direction = await call_store.find_way(conn, call_id)
+            # A call turn by turn, or one whose server died, has been summed up by nobody.
+            summary = summary_of(*await heard_store.exchanges_of(conn, call_id, SUMMED_UP))
             await call_store.end_call(
                 conn,
                 call_id,
@@ -369,8 +389,15 @@ class Switchboard:
                 now,
                 measures={"seconds": seconds, "status": status},
                 parts={"telephony": speech_cost.telephony(way, direction, seconds).micros},
+                summary=summary,
             )
             return await transfer_store.abandoned(conn, call_id, now)
+
+
+async def asks_for_person(turn: Turn) -> Verdict:
+    """Nothing is said: whoever leads the caller to a person says so."""
+    asked = any(wants_person(each.text) for each in turn.said)
+    return HandOff("the caller asked for a person") if asked else Pass()
 
 
 def without_codes(gates: NamedGates) -> NamedGates:
@@ -389,5 +416,5 @@ def summary_of(exchanges: Sequence[Exchange], questions: int) -> str | None:
     """A call in a few lines, for a person who takes over and for the next text."""
     if not exchanges:
         return None
-    lines = [f"- {e.said[:160]} → {e.answered[:200] or '(not heard)'}" for e in exchanges[-6:]]
-    return f"{questions} questions by telephone:\n" + "\n".join(lines)
+    lines = [f"- {e.said[:160]} → {e.answered[:200] or '(not heard)'}" for e in exchanges]
+    return f"{questions} question{'' if questions == 1 else 's'} by telephone:\n" + "\n".join(lines)

@@ -1,6 +1,7 @@
 """The addresses that Twilio calls about calls: TwiML, turn-by-turn speech, and what became of them."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated
 
 import anyio
@@ -14,12 +15,13 @@ from hookflash.base.phone import Address, Kind
 from hookflash.channels import voice as door
 from hookflash.channels.integration import Integration
 from hookflash.channels.recorder import Recorder
-from hookflash.channels.routes import Webhooks
+from hookflash.channels.routes import REFUSED, Webhooks
 from hookflash.channels.text import account_of
 from hookflash.channels.transfer import Handover
-from hookflash.channels.voice_jobs import TRANSFERRED, Switchboard
+from hookflash.channels.voice_jobs import DEAREST, LONGEST, SILENT, TRANSFERRED, Switchboard, Talk
 from hookflash.conversation.call import CallArrival
 from hookflash.conversation.segment import Segment
+from hookflash.rest.storable import StorableRoute, is_storable
 from hookflash.speech.run_call import FAILED
 from hookflash.twilio import twiml as messages
 from hookflash.twilio import voice_twiml as twiml
@@ -27,10 +29,9 @@ from hookflash.twilio.client import TwilioClient
 from hookflash.twilio.signature import Refused, WebhookKeys, verify
 
 log = structlog.get_logger()
-router = APIRouter(prefix="/twilio", include_in_schema=False)
+router = APIRouter(prefix="/twilio", include_in_schema=False, route_class=StorableRoute)
 
 GATHER_SECONDS = 11.0
-SILENCES = 2
 RECONNECTS = 2
 # Twilio opens a socket as soon as it has our TwiML, and comes back to a call without one when the caller has spoken.
 SOCKET_SECONDS = 15.0
@@ -184,7 +185,7 @@ async def after(integration_id: str, request: Request, here: Here) -> Response:
     """The socket of a call is closed: a person takes over, the call ends, or a socket that broke is opened again."""
     integration, form = await here.webhooks.admit(request, integration_id)
     call_sid = one(form, "CallSid")
-    talk = await here.switchboard.resume(integration.account_id, call_sid)
+    talk = await here.switchboard.resume(integration, call_sid)
     if talk is None:
         return spoken(twiml.response(twiml.hang_up()))
     over = one(form, "CallStatus") in ("completed", "canceled") or one(form, "SessionStatus") == "completed"
@@ -213,7 +214,7 @@ async def status(integration_id: str, request: Request, here: Here) -> Response:
         seconds = one(form, "CallDuration")
         here.arrived(call_sid)
         rung = await here.switchboard.finished(
-            integration.account_id, call_sid, state, int(seconds) if seconds.isdecimal() else 0
+            integration.account_id, call_sid, state, int(seconds) if seconds.isdecimal() and len(seconds) < 9 else 0
         )
         await here.handover.hang_up(integration, rung)
     return Response(status_code=204)
@@ -263,21 +264,24 @@ async def gather(integration_id: str, request: Request, here: Here) -> Response:
     """A turn of a call without a socket: what was heard comes in, what we say goes out, and we listen again."""
     integration, form = await here.webhooks.admit(request, integration_id)
     call_sid = one(form, "CallSid")
-    talk = await here.switchboard.resume(integration.account_id, call_sid)
+    talk = await here.switchboard.resume(integration, call_sid)
     if talk is None:
         return spoken(twiml.response(twiml.hang_up()))
+    phrases = phrases_of(integration)
+    at_an_end = _at_an_end(talk, here.webhooks.clock.now())
+    if at_an_end:
+        return await _goodbye(here, talk, phrases, at_an_end)
     here.expect(call_sid, TURN_SECONDS)
     base = here.base(request)
     recorder = here.recorder(integration, call_sid, base)
     if request.query_params.get("first"):
         await recorder.begin()
-    phrases = phrases_of(integration)
     said = one(form, "SpeechResult") or one(form, "Digits")
     given = request.query_params.get("silent", "0")
     silent = int(given) if given.isdecimal() and len(given) < 3 else 0
     if not said:
-        if silent >= SILENCES:
-            return spoken(twiml.response(twiml.say(phrases["goodbye_call"]), twiml.hang_up()))
+        if silent >= talk.voice.reprompts:
+            return await _goodbye(here, talk, phrases, SILENT)
         return spoken(door.listen(integration, talk.voice, base, phrases["still_there"], silent + 1))
     was_private = talk.private
     pieces: list[str] = []
@@ -287,7 +291,7 @@ async def gather(integration_id: str, request: Request, here: Here) -> Response:
 
     hand_off = False
     with anyio.move_on_after(GATHER_SECONDS) as scope:
-        record = await here.switchboard.think(talk, 1, said, say, talk.voice.language)
+        record = await here.switchboard.think(talk, 1, said, say, talk.voice.language, leads=True)
         hand_off = bool(record.hand_off and talk.voice.transfer_to)
     whole = phrases["failed"] if scope.cancelled_caught else "".join(pieces).strip()
     await here.switchboard.settle(talk, 1, said=said, heard=whole, whole=whole, interrupted=False)
@@ -302,11 +306,30 @@ async def gather(integration_id: str, request: Request, here: Here) -> Response:
     return spoken(door.listen(integration, talk.voice, base, whole, 0))
 
 
+def _at_an_end(talk: Talk, now: datetime) -> str:
+    """Why a call turn by turn is over: it is as long, or as dear, as a call may be."""
+    seconds = (now - talk.call.started_at).total_seconds()
+    if seconds >= talk.voice.max_minutes * 60:
+        return LONGEST
+    talk.add_cost("telephony", speech_cost.telephony("gather", talk.call.direction, seconds).micros)
+    return DEAREST if talk.too_dear else ""
+
+
+async def _goodbye(here: Voices, talk: Talk, phrases: door.Phrases, why: str) -> Response:
+    """The end of a call turn by turn."""
+    here.arrived(talk.call.call_sid)
+    await here.switchboard.end(talk, why)
+    words = twiml.say(phrases["goodbye_call"], voice=talk.voice.voice or None, language=talk.voice.language)
+    return spoken(twiml.response(words, twiml.hang_up()))
+
+
 async def handshake(socket: WebSocket, integration_id: str) -> Integration | None:
     """The integration of a socket whose upgrade Twilio signed; every other is refused before it is accepted."""
     voices: Voices = socket.app.state.voices
     webhooks = voices.webhooks
-    integration = await webhooks.integrations.find(webhooks.db, integration_id)
+    integration = None
+    if is_storable(integration_id):
+        integration = await webhooks.integrations.find(webhooks.db, integration_id)
     if integration is None:
         await socket.close(1008)
         return None
@@ -314,7 +337,13 @@ async def handshake(socket: WebSocket, integration_id: str) -> Integration | Non
     url = webhooks.url_of(socket)
     outcome = verify(method="GET", url=url, headers=socket.headers, body=b"", keys=keys)
     if isinstance(outcome, Refused):
-        log.warning("socket refused", integration=integration_id, reason=outcome.why.value)
+        REFUSED.labels(outcome.why.name.lower()).inc()
+        log.warning(
+            "socket refused",
+            integration=integration_id,
+            reason=outcome.why.value,
+            checked_url=url.partition("?")[0],
+        )
         await socket.close(1008)
         return None
     return integration

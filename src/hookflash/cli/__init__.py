@@ -5,6 +5,7 @@ for the whole program to load.
 """
 
 import os
+import re
 import sys
 from importlib import import_module
 from typing import Any
@@ -49,6 +50,13 @@ Exit codes: 0 all went well, 1 something failed, 2 wrong usage,
 3 a setting is missing or wrong, 4 something cannot be reached."""
 
 
+def _flow(command: Any) -> None:
+    """Let the terminal, not the source, decide where the paragraphs of the help are broken into lines."""
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
+    for inner in getattr(command, "commands", {}).values():
+        _flow(inner)
+
+
 class _Commands(TyperGroup):
     """Finds each command's module when it is needed, and puts failures into a sentence."""
 
@@ -65,6 +73,7 @@ class _Commands(TyperGroup):
             return TyperCommand(cmd_name, help=summary, rich_markup_mode=self.rich_markup_mode)
         command = typer.main.get_command(import_module(f"hookflash.cli.{module}").app)
         command.name = cmd_name
+        _flow(command)
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hookflash.base.errors import Invalid
 from hookflash.cli import screen
 from hookflash.cli.opening import read_settings, run
 from hookflash.settings import Settings
@@ -38,6 +39,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print them as JS
 @app.command(epilog='Example: hookflash accounts create "Acme"')
 def create(name: Annotated[str, typer.Argument(help="What to call it.")]) -> None:
     """Create an account."""
+    if not name.strip():
+        raise Invalid("An account needs a name.")
     account_id = run(_create, read_settings(), name)
     screen.done(f"Created account {account_id} ({name}).")
     screen.next_step("a key for it:", f"hookflash keys create --account {account_id}")

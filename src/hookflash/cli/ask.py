@@ -1,5 +1,6 @@
 """`hookflash ask`: a question without a telephone."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -18,7 +19,8 @@ from hookflash.cli.turn_view import facts, passage_rows, passages, speech
 from hookflash.cli.turns_store import Taken, headings_of
 from hookflash.conversation.message import Direction, Message
 from hookflash.conversation.take_turn import TextLine, take_turn
-from hookflash.conversation.turn import Contact, Ending, Session, Turn, TurnRecord
+from hookflash.conversation.turn import Contact, Ending, Session, Turn
+from hookflash.insight.trial import stopped
 from hookflash.settings import Settings
 from hookflash.twilio.segments import count
 from hookflash.wiring import Core, open_core
@@ -59,26 +61,9 @@ async def _ask(
         config = found.draft if draft else found.config
         turn = _turn(core, account_id, found.id, found.revision, config, question)
         record = await take_turn(turn, gates=core.guard.gates, answer=core.answer, checks=(), line=TextLine())
-        ending = record.ending or _stopped(record, question)
+        ending = record.ending or replace(stopped(record, question), kind="refused")
         async with core.db.tenant(account_id) as conn:
             return ending, await headings_of(conn, [source.chunk_id for source in ending.sources])
-
-
-def _stopped(record: TurnRecord, question: str) -> Ending:
-    """How a turn ended that a gate did not let through."""
-    gate, why = record.verdicts[-1][0], getattr(record.verdict, "why", "")
-    return Ending(
-        kind="refused",
-        text=record.heard,
-        question=question,
-        confidence=1.0,
-        sources=(),
-        model=f"gate ({gate})",
-        prompt_revision="",
-        language="",
-        degraded=(str(why),),
-        hand_off=record.hand_off,
-    )
 
 
 def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config: AssistantConfig, words: str) -> Turn:
@@ -89,8 +74,14 @@ def _turn(core: Core, account_id: str, assistant_id: str, revision: int, config:
         account_id=account_id,
         integration_id="",
         contact=Contact(new_id("cont"), None, None),
-        # What a tool does is real, and a question here is only a try.
-        session=Session(new_id("sess"), assistant_id, revision, config.model_copy(update={"tools": ()}).to_dict(), now),
+        # What a tool does is real, a kept answer is another customer's, and a question here is only a try.
+        session=Session(
+            new_id("sess"),
+            assistant_id,
+            revision,
+            config.model_copy(update={"tools": (), "cache": False}).to_dict(),
+            now,
+        ),
         said=(Message(new_id("msg"), Direction.IN, Address(Kind.SMS, CUSTOMER), words, now),),
         history=(),
         line=line_traits(Address(Kind.SMS, NUMBER), config.segment_budget),

@@ -9,6 +9,7 @@ from hookflash.assistant import store
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.difference import Difference, differences
 from hookflash.base.errors import Invalid
+from hookflash.base.paging import whole
 from hookflash.cli import screen
 from hookflash.cli.meant import account_meant, assistant_meant
 from hookflash.cli.opening import read_settings, run
@@ -143,16 +144,8 @@ def _value(value: Any) -> str:
 
 
 async def _list(settings: Settings, account: str | None) -> list[store.Assistant]:
-    async with open_core(settings) as core:
-        found: list[store.Assistant] = []
-        cursor = None
-        async with core.db.tenant(await account_meant(core, account)) as conn:
-            while True:
-                page = await store.page(conn, 100, cursor)
-                found += page.items
-                cursor = page.cursor
-                if cursor is None:
-                    return found
+    async with open_core(settings) as core, core.db.tenant(await account_meant(core, account)) as conn:
+        return await whole(lambda cursor: store.page(conn, 100, cursor))
 
 
 async def _show(
@@ -161,15 +154,8 @@ async def _show(
     async with open_core(settings) as core:
         account_id = await account_meant(core, account)
         found = await assistant_meant(core, account_id, wanted)
-        revisions: list[store.Revision] = []
-        cursor = None
         async with core.db.tenant(account_id) as conn:
-            while True:
-                page = await store.revisions(conn, found.id, 100, cursor)
-                revisions += page.items
-                cursor = page.cursor
-                if cursor is None:
-                    return found, revisions
+            return found, await whole(lambda cursor: store.revisions(conn, found.id, 100, cursor))
 
 
 async def _diff(

@@ -99,6 +99,8 @@ def call(
     socket of Media Streams; without them its words go through that of ConversationRelay.
     """
     if demo:
+        if not out.resolve().parent.is_dir():
+            raise Invalid(f"There is no directory {out.resolve().parent} for the sound.", hint="--out call.wav")
         configure_logs("error", "console")
         wanted = Wanted(tuple(read_wav(each.read_bytes()) for each in wav or ()), tuple(say or ()))
         if not run(_demo, wanted, out):
@@ -129,6 +131,8 @@ async def _ring(
     clock: Clock | None = None,
 ) -> tuple[CallRow, list[Taken]]:
     number = Address.parse(to, Kind.VOICE)
+    if not number.is_number:
+        raise Invalid(f"{to} is not a telephone number.", hint="E.164: + and 7 to 15 digits, +15551234567")
     async with open_core(settings, clock=clock) as core:
         account_id = await account_meant(core, account)
         ours = await _integration_meant(core, account_id, integration)

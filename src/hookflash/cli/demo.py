@@ -88,11 +88,13 @@ async def _line(directory: Path) -> AsyncIterator[tuple[PhoneLine, Stage]]:
 
 def _next_steps() -> None:
     console = screen.out()
+    name = screen.program()
+    steps = screen.pairs(name="command", value="faint")
+    steps.add_row(f"{name} up", "the same, staying up, at [address]http://127.0.0.1:8080[/]")
+    steps.add_row(f"{name} text", "chat with it as a customer, in another terminal")
+    steps.add_row(f"{name} call --demo", "the same by telephone")
+    steps.add_row(f"{name} ingest PATH", "your own documents")
+    steps.add_row("[faint]A real number[/]", "[default]docs/connect-a-number.md[/]")
     console.print("\nNext:\n")
-    console.print(
-        "  [command]hookflash up[/]         [faint]the same, staying up, at[/] [address]http://127.0.0.1:8080[/]"
-    )
-    console.print("  [command]hookflash text[/]       [faint]chat with it as a customer, in another terminal[/]")
-    console.print("  [command]hookflash call --demo[/] [faint]the same by telephone[/]")
-    console.print("  [command]hookflash ingest ...[/] [faint]your own documents[/]")
-    console.print("  [faint]A real number:[/]       docs/connect-a-number.md\n")
+    screen.indented(steps)
+    console.print()

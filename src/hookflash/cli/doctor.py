@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hookflash.assistant import store as assistants
+from hookflash.assistant.code_words import LENGTH
 from hookflash.assistant.model import ChatMessage, ModelRequest, nowhere
 from hookflash.assistant.voice import VoiceConfig
 from hookflash.base.errors import HookflashError, Misconfigured
@@ -37,10 +38,12 @@ from hookflash.cli.knock import Knock
 from hookflash.cli.opening import read_settings, run, with_running
 from hookflash.db.migrate import Ahead, Behind, Current
 from hookflash.db.migrate import state as schema_state
+from hookflash.db.pool import Database
 from hookflash.knowledge.passage import Passage
 from hookflash.settings import Settings
 from hookflash.speech.sts import Opening, StsEvent
 from hookflash.speech.stt import Transcript
+from hookflash.twilio.account import Account
 from hookflash.wiring import Core, database_url, open_core
 from hookflash.workspace import store as workspace
 
@@ -139,11 +142,16 @@ async def findings(settings: Settings, fix: bool) -> AsyncGenerator[Finding, Non
             case Current() | Behind():
                 yield ok("schema", "it is the one that this release needs")
         try:
-            core = await stack.enter_async_context(open_core(settings))
+            async with Database.open(url, max_size=1):
+                yield ok("database role", "hookflash_app obeys row-level security")
         except HookflashError as error:
             yield failed("database role", error, "run: hookflash migrate")
             return
-        yield ok("database role", "hookflash_app obeys row-level security")
+        try:
+            core = await stack.enter_async_context(open_core(settings))
+        except HookflashError as error:
+            yield failed("settings", error, "hookflash init writes a file with every setting explained")
+            return
         async for finding in _answers(core):
             yield finding
         integrations, sealed = await _integrations(core)
@@ -175,6 +183,11 @@ async def _answers(core: Core) -> AsyncIterator[Finding]:
         yield failed("embedder", error, "check HOOKFLASH_EMBEDDER and its key")
     else:
         yield ok("embedder", f"{embedder.name} gives {vectors.shape[1]} numbers")
+    if core.outside is not None:
+        mend = "check HOOKFLASH_VECTOR_INDEX_URL and HOOKFLASH_VECTOR_INDEX_TOKEN"
+        yield await _proven("vector index", "Milvus", partial(core.outside.count, "doctor", "doctor", name), mend)
+    if core.settings.reranker is not None:
+        yield await _reranker(core, core.settings.reranker)
     models, passages = set(core.settings.model_names), 0
     spoken: dict[str, tuple[VoiceConfig, str]] = {}
     for account_id in await workspace.accounts(core.db):
@@ -227,17 +240,35 @@ async def _model(core: Core, name: str) -> Finding:
     return ok(link, "it answers")
 
 
-async def _proven(link: str, vendor: str, prove: Callable[[], Awaitable[None]]) -> Finding:
-    """Whether a way to a speech vendor opens."""
+async def _reranker(core: Core, name: str) -> Finding:
+    """Whether it judges, and in time: a search goes on without one that is late."""
+    took: list[float] = []
+
+    async def judge() -> None:
+        reranker = core.providers.reranker(name)
+        # The first time it may be loaded.
+        for _ in range(2):
+            began = core.clock.monotonic()
+            await reranker.scores("When does the shop open?", ["Our shop opens at ten.", "The boots are brown."])
+            took.append(core.clock.monotonic() - began)
+
+    found = await _proven("re-ranker", name, judge, "check HOOKFLASH_RERANKER and what belongs to it")
+    if found.state is State.OK and took[-1] > core.settings.rerank_seconds:
+        waits = f"{took[-1]:.1f} s for two short texts, and a search waits {core.settings.rerank_seconds:g} s for it."
+        return warn("re-ranker", f"{name} took {waits}", "raise HOOKFLASH_RERANK_SECONDS, or name a smaller model")
+    return found
+
+
+async def _proven(link: str, vendor: str, prove: Callable[[], Awaitable[object]], mend: str | None = None) -> Finding:
+    """Whether a way to a vendor opens; without a `mend` to one of speech."""
     try:
         with anyio.fail_after(_SPEECH_SECONDS):
             await prove()
     except TimeoutError:
         return fail(link, f"{vendor} has not answered within {_SPEECH_SECONDS:.0f} s.", "check the network")
     except HookflashError as error:
-        return failed(
-            link, error, f"check the key of {vendor.partition(':')[0]}, and its name in the assistant's voice"
-        )
+        speech = f"check the key of {vendor.partition(':')[0]}, and its name in the assistant's voice"
+        return failed(link, error, mend or speech)
     return ok(link, f"{vendor} answers")
 
 
@@ -302,6 +333,22 @@ async def twilio_links(core: Core, integrations: list[Integration], fix: bool) -
             yield finding
 
 
+async def _verify(account: Account, service_sid: str) -> Finding:
+    """Whether the service that verifies customers is there, and its codes are such as we understand."""
+    link, mend = (
+        "Verify service",
+        "check HOOKFLASH_TWILIO_VERIFY_SERVICE_SID, or leave it unset: then texts of ours verify",
+    )
+    try:
+        length = await account.verify_code_length(service_sid)
+    except HookflashError as error:
+        return failed(link, error, mend)
+    if length != LENGTH:
+        told = f"Its codes have {length} digits; only those of {LENGTH} are understood."
+        return fail(link, told, f"set its code length to {LENGTH} in Twilio's console")
+    return ok(link, f"its codes have {length} digits")
+
+
 async def _at_twilio(
     core: Core, integration: Integration, public_url: str, proven: set[str | None], fix: bool
 ) -> AsyncIterator[Finding]:
@@ -311,6 +358,8 @@ async def _at_twilio(
         if integration.credentials.account_sid not in proven:
             yield check_account(await account.info())
             proven.add(integration.credentials.account_sid)
+            if core.settings.twilio_verify_service_sid is not None:
+                yield await _verify(account, core.settings.twilio_verify_service_sid)
         places = await find_place(account, integration)
         number = await number_of_calls(account, integration)
     except HookflashError as error:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from hookflash.base.errors import Misconfigured
+from hookflash.base.errors import Invalid, Misconfigured
+from hookflash.base.phone import Address
 from hookflash.base.secret import Secret
 from hookflash.cli import screen
 from hookflash.cli.logs import configure_logs
@@ -31,6 +32,9 @@ def emulator(
     sms_url: Annotated[str, typer.Option(help="Where those numbers' messages are sent.")] = "",
 ) -> None:
     """Run the Twilio emulator until Ctrl-C. Its state is in memory and ends with it."""
+    for each in number or []:
+        if not Address.parse(each).is_number and not each.isdecimal():
+            raise Invalid(f"--number {each} is neither a number in E.164 form, such as +12025550100, nor a short code.")
     configure_logs("warning", "console")
     run(_serve, host, port, account_sid, auth_token, number or [], sms_url)
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import anyio
 import msgspec
 import typer
+from pydantic import ValidationError
 
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.assistant.difference import changed
 from hookflash.assistant.model import ChatModel
 from hookflash.base.errors import Invalid
 from hookflash.cli import screen
@@ -18,6 +20,7 @@ from hookflash.cli.evaluate_retrieval import retrieval
 from hookflash.cli.evaluate_safety import safety
 from hookflash.cli.meant import account_meant, assistant_meant
 from hookflash.cli.opening import read_settings, run
+from hookflash.cli.turn_view import speech
 from hookflash.insight import replay_store
 from hookflash.insight.evaluation import Case, Difference, Outcome, Replayed, compare, read_cases
 from hookflash.insight.trial import Trial
@@ -99,13 +102,11 @@ def replay(
         screen.warn(f"Nothing was answered in the last {hours:g} hours.")
         screen.next_step("ask something as a customer:", "hookflash text")
         return
-    table = screen.rows("customer", "said", "then", "now")
     for each in differing:
-        table.add_row(
-            each.contact_id, each.said, f"[{each.kind}] {each.answered}", f"[{each.now_kind}] {each.now_answered}"
-        )
-    if differing:
-        screen.out().print(table)
+        screen.out().print(speech("customer", "them", each.contact_id))
+        screen.out().print(speech("said", "faint", each.said))
+        screen.out().print(speech("then", "faint", f"({each.kind}) {each.answered}"))
+        screen.out().print(speech("now", "doubtful", f"({each.now_kind}) {each.now_answered}\n"))
     people = len({each.contact_id for each in differing})
     screen.done(f"{len(found)} turns asked again: {len(differing)} answers differ, of {people} customers.")
     screen.next_step("keep the ones that matter as cases:", "hookflash eval run FILE")
@@ -180,8 +181,8 @@ async def _trial(
 ) -> Trial:
     account_id = await account_meant(core, account)
     found = await assistant_meant(core, account_id, wanted)
-    config = AssistantConfig.model_validate((found.draft if draft else found.config).to_dict() | changes)
-    return Trial(core.answer, account_id, found.id, found.revision, config, core.clock.now, judge_by)
+    config = changed(found.draft if draft else found.config, AssistantConfig.model_validate(changes))
+    return Trial(core.answer, account_id, found.id, found.revision, config, core.clock.now, core.guard.gates, judge_by)
 
 
 def _changes(file: Path | None) -> dict[str, Any]:
@@ -195,8 +196,9 @@ def _changes(file: Path | None) -> dict[str, Any]:
         raise Invalid(f"{file} must hold one object: the fields that change.")
     try:
         AssistantConfig.model_validate(changes)
-    except ValueError as error:
-        raise Invalid(f"{file}: {str(error).splitlines()[-2].strip()}") from None
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        raise Invalid(f"{file}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
     return changes
 
 
@@ -221,18 +223,17 @@ def _before(kept: Path) -> dict[str, bool] | None:
 
 
 def _show(outcomes: list[Outcome], difference: Difference, *, first: bool) -> None:
-    table = screen.rows("case", "outcome", "said", "answered", "why")
     for outcome in outcomes:
         for step in outcome.steps:
             if not step.passed:
                 why = "\n".join(f"{j.expectation}: {j.why}" for j in step.judgements if not j.passed)
                 broke = outcome.name in difference.broken
-                table.add_row(
-                    outcome.name, "[bad]broke[/]" if broke else "[doubtful]fails[/]", step.said, step.answered, why
-                )
+                screen.out().print(speech(*(("broke", "bad") if broke else ("fails", "doubtful")), outcome.name))
+                if step.said != outcome.name:
+                    screen.out().print(speech("said", "faint", step.said))
+                screen.out().print(speech("answer", "us", step.answered))
+                screen.out().print(speech("why", "faint", f"{why}\n"))
     passed = sum(outcome.passed for outcome in outcomes)
-    if passed < len(outcomes):
-        screen.out().print(table)
     steps = [step for outcome in outcomes for step in outcome.steps]
     times = sorted(step.ms for step in steps)
     cost = screen.money(sum(step.micros for step in steps))

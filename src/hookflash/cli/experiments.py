@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hookflash.base.paging import whole
 from hookflash.cli import screen
 from hookflash.cli.meant import account_meant
 from hookflash.cli.opening import read_settings, run
@@ -39,11 +40,11 @@ def list_(account: Account = None, as_json: AsJson = False) -> None:
     if as_json:
         screen.as_json([shown(each).model_dump(mode="json") for each in found])
         return
-    table = screen.rows("experiment", "name", "assistant", "variants", "state", "since")
+    table = screen.rows("experiment", "name", "variants", "state", "since")
     for each in found:
         variants = ", ".join(f"{variant.name} {variant.share} %" for variant in each.variants)
         state = each.state if each.state == "running" else f"{each.state}: {each.winner or 'nothing changed'}"
-        table.add_row(each.id, each.name, each.assistant_id, variants, state, f"{each.started_at:%Y-%m-%d %H:%M}")
+        table.add_row(each.id, each.name, variants, state, f"{each.started_at:%Y-%m-%d %H:%M}")
     screen.out().print(table)
     screen.next_step("see how one goes:", "hookflash experiments show EXPERIMENT")
 
@@ -90,7 +91,9 @@ def _tell(found: ShownExperiment, *, as_json: bool) -> None:
             f"{p[each.variant]:.4f}" if each.variant in p else "",
         )
     screen.out().print(table)
-    if found.standing:
+    if found.state != "running":
+        screen.done(f"It is over: {found.winner} has won." if found.winner else "It is over, and nothing was changed.")
+    elif found.standing:
         screen.done(_VERDICTS[found.standing.verdict].format(winner=found.standing.winner))
     if found.state == "running":
         screen.next_step("end it:", f"hookflash experiments conclude {found.id} --winner VARIANT")
@@ -101,16 +104,8 @@ def _percent(share: float | None) -> str:
 
 
 async def _list(settings: Settings, account: str | None) -> list[store.Experiment]:
-    async with open_core(settings) as core:
-        found: list[store.Experiment] = []
-        cursor = None
-        async with core.db.tenant(await account_meant(core, account)) as conn:
-            while True:
-                page = await store.page(conn, 100, cursor)
-                found += page.items
-                cursor = page.cursor
-                if cursor is None:
-                    return found
+    async with open_core(settings) as core, core.db.tenant(await account_meant(core, account)) as conn:
+        return await whole(lambda cursor: store.page(conn, 100, cursor))
 
 
 async def _show(settings: Settings, account: str | None, wanted: str) -> ShownExperiment:

@@ -2,7 +2,7 @@
 
 import errno
 
-from hookflash.base.errors import HookflashError, Misconfigured, TwilioFailed, Unavailable
+from hookflash.base.errors import HookflashError, Invalid, Misconfigured, TwilioFailed, Unavailable
 
 FAILED, USAGE, MISCONFIGURED, UNREACHABLE = 1, 2, 3, 4
 
@@ -16,6 +16,8 @@ def _single(error: BaseException) -> BaseException:
 def exit_code(error: BaseException) -> int:
     """What the shell is told."""
     match _single(error):
+        case Invalid():
+            return USAGE
         case Misconfigured():
             return MISCONFIGURED
         case Unavailable():
@@ -43,4 +45,6 @@ def sentence(error: BaseException) -> tuple[str, str | None] | None:
             return f"The disk is full{place}.", "free some space, or set HOOKFLASH_DATA_DIR to another disk"
         case PermissionError(filename=name) if name:
             return f"{name} may not be read or written by this user.", "set HOOKFLASH_DATA_DIR, or mend its permissions"
+        case OSError(filename=str() as name, strerror=str() as why):
+            return f"{name}: {why}.", None
     return None

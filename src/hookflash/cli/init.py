@@ -38,7 +38,10 @@ def init(
     if made is not None:
         screen.done(f"Created account {made[0]}. This is its API key; it is not shown again:")
         typer.echo(made[1])
-    screen.next_step("join a number to an assistant:", "hookflash integrations create --sender +1...")
+    if made is None:
+        screen.next_step("an account, unless there is one:", 'hookflash accounts create "Acme"')
+    else:
+        screen.next_step("join a number to an assistant:", "hookflash integrations create --sender +1...")
 
 
 def _first_account(name: str) -> tuple[str, str] | None:

@@ -203,6 +203,7 @@ def _data(each: Integration, names: dict[str, str], public_url: str | None) -> d
         "messages": ours.messages if ours else None,
         "fallback": ours.fallback if ours else None,
         "status": ours.status if ours else None,
+        "calls": ours.calls if ours and each.sender.startswith("+") else None,
     }
 
 
@@ -213,9 +214,18 @@ def _tell(made: Made) -> None:
     elif made.set_at:
         screen.done(f"Set its addresses at the {', '.join(made.set_at)}.")
     else:
-        grid = screen.pairs(value="address")
-        grid.add_row("Incoming messages (POST)", made.addresses.messages)
-        grid.add_row("If that fails (POST)", made.addresses.fallback)
-        grid.add_row("Status callback", f"{made.addresses.status}  (each message brings its own)")
-        screen.indented(grid)
+        # Each on a line of its own, unbroken, so that it can be copied.
+        ours = made.addresses
+        texts = (
+            ("Incoming messages (POST):", ours.messages),
+            ("If that fails (POST):", ours.fallback),
+            ("Status callback (each message brings its own):", ours.status),
+        )
+        calls = (
+            ("Calls (POST):", ours.calls),
+            ("If that fails (POST):", ours.calls_fallback),
+            ("Status of calls (POST):", ours.calls_status),
+        )
+        for what, address in (*texts, *(calls if made.integration.sender.startswith("+") else ())):
+            screen.out().print(f"  [faint]{what}[/]\n  [address]{address}[/]", soft_wrap=True)
     screen.next_step("prove each link of the chain:", "hookflash doctor")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hookflash.base.errors import Invalid
+from hookflash.base.paging import whole
 from hookflash.cli import screen
 from hookflash.cli.meant import account_meant
 from hookflash.cli.opening import read_settings, run
@@ -65,17 +66,8 @@ def revoke(key: Annotated[str, typer.Argument(help="The key's id.")], account: A
 
 
 async def _list(settings: Settings, account: str | None) -> list[workspace.ApiKey]:
-    async with open_core(settings) as core:
-        account_id = await account_meant(core, account)
-        found: list[workspace.ApiKey] = []
-        cursor = None
-        while True:
-            async with core.db.tenant(account_id) as conn:
-                page = await workspace.list_keys(conn, 100, cursor)
-            found += page.items
-            cursor = page.cursor
-            if cursor is None:
-                return found
+    async with open_core(settings) as core, core.db.tenant(await account_meant(core, account)) as conn:
+        return await whole(lambda cursor: workspace.list_keys(conn, 100, cursor))
 
 
 async def _create(settings: Settings, account: str | None, name: str, scopes: frozenset[str]) -> NewKey:

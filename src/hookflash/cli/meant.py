@@ -14,7 +14,9 @@ async def account_meant(core: Core, wanted: str | None) -> str:
             raise NotFound(f"There is no account {wanted}.", hint="hookflash accounts list shows them")
         return wanted
     if not known:
-        raise NotFound("There is no account yet.", hint="hookflash init creates one, and so does hookflash up")
+        raise NotFound(
+            "There is no account yet.", hint='hookflash accounts create "Acme" makes one, and so does hookflash up'
+        )
     if len(known) > 1:
         raise Invalid(f"There are {len(known)} accounts: say which one.", hint="add --account; hookflash accounts list")
     return known[0]

@@ -83,7 +83,9 @@ class PhoneLine:
 
     @staticmethod
     def _all_told(exchange: Exchange) -> bool:
-        """Whether every part of the answer has reached the phone, and its sender knows."""
+        """Whether every part of the answer has reached the phone, with what left beside it (a code, a link), and its sender knows."""
         parts = len(exchange.turn.record.get("segments", [])) if exchange.turn else 0
         ours = [reply for reply in exchange.replies if reply.sid]
-        return len(ours) >= parts and all(reply.status in _FINAL for reply in ours)
+        return len(ours) >= max(parts, exchange.fate.sent if exchange.fate else 0) and all(
+            reply.status in _FINAL for reply in ours
+        )

@@ -1,9 +1,12 @@
 """What the terminal shows: two consoles, the few styles of the house, progress bars, failures and next steps."""
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -12,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
+
+_NAME = "hookflash"
+_COMMAND = re.compile(r"\bhookflash(?= [a-z])")
 
 _THEME = Theme(
     {
@@ -37,13 +43,24 @@ def err() -> Console:
     return Console(theme=_THEME, highlight=False, stderr=True)
 
 
+def program() -> str:
+    """How this program is called here: by its path where its directory is not on the PATH, as after `make demo`."""
+    called = sys.argv[0]
+    return called if Path(called).name == _NAME and shutil.which(_NAME) is None else _NAME
+
+
+def _callable(words: str) -> str:
+    """The commands among words, as they can be typed here."""
+    return words if program() == _NAME else _COMMAND.sub(lambda _: program(), words)
+
+
 def fail(message: str, hint: str | None = None) -> None:
     """Say what went wrong, and how to mend it."""
     console = err()
     for line in message.splitlines():
         console.print(Text.assemble(("✗ ", "bad"), line), soft_wrap=True)
     if hint:
-        console.print(Text.assemble(("  → ", "faint"), hint), soft_wrap=True)
+        console.print(Text.assemble(("  → ", "faint"), _callable(hint)), soft_wrap=True)
 
 
 def done(message: str) -> None:
@@ -59,7 +76,7 @@ def next_step(what: str, command: str = "") -> None:
     """The one obvious thing to do next."""
     line = Text.assemble(("Next: ", "faint"), what)
     if command:
-        line.append("  " if what else "").append(command, "command")
+        line.append("  " if what else "").append(_callable(command), "command")
     out().print(line, soft_wrap=True)
 
 

@@ -10,7 +10,8 @@ from anyio.from_thread import start_blocking_portal
 from rich.text import Text
 
 from hookflash.base.clock import SystemClock
-from hookflash.base.phone import Address
+from hookflash.base.errors import Invalid
+from hookflash.base.phone import Address, Kind
 from hookflash.cli import screen
 from hookflash.cli.numbers import CUSTOMER
 from hookflash.cli.opening import read_settings, run
@@ -40,10 +41,15 @@ def text(
     Ctrl-D ends the conversation.
     """
     settings = read_settings()
-    own = Address.parse(sender).value
+    if message is not None and not message.strip():
+        raise Invalid("The message is empty.")
+    customer = Address.parse(sender)
+    if customer.kind is Kind.SMS and not customer.is_number:
+        raise Invalid("--from is a customer's number in E.164 form, such as +12025550143.")
+    own = customer.value
     running = Running.require(settings.data_dir)
     if message is not None:
-        run(_one, settings, running, own, to, message)
+        run(_one, settings, running, own, to, message, passages)
     else:
         _chat(settings, running, own, to, passages)
 
@@ -59,11 +65,15 @@ async def line_of(settings: Settings, running: Running, own: str, to: str | None
         yield PhoneLine(emulator, db, running.account_id, own, to or running.number, SystemClock().monotonic)
 
 
-async def _one(settings: Settings, running: Running, own: str, to: str | None, message: str) -> None:
+async def _one(
+    settings: Settings, running: Running, own: str, to: str | None, message: str, show_passages: bool
+) -> None:
     async with line_of(settings, running, own, to) as line:
         exchange = await line.exchange(message)
     for reply in exchange.replies:
         screen.out().print(Text(reply.body), soft_wrap=True)
+    if show_passages and exchange.turn is not None:
+        screen.out().print(passages(passage_rows(exchange.turn.record.get("sources", []), exchange.headings)))
     if not exchange.replies:
         screen.fail(*_silence(exchange))
         raise typer.Exit(1)

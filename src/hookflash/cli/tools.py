@@ -8,6 +8,7 @@ import typer
 from hookflash.assistant import tool_store
 from hookflash.assistant.tool_routes import Tried
 from hookflash.base.errors import Invalid, NotFound
+from hookflash.base.paging import whole
 from hookflash.cli import screen
 from hookflash.cli.meant import account_meant
 from hookflash.cli.opening import read_settings, run
@@ -82,15 +83,8 @@ async def _list(settings: Settings, account: str | None) -> list[tool_store.Stor
 
 
 async def _all(core: Core, account_id: str) -> list[tool_store.StoredTool]:
-    found: list[tool_store.StoredTool] = []
-    cursor = None
-    while True:
-        async with core.db.tenant(account_id) as conn:
-            page = await tool_store.page(conn, 100, cursor)
-        found += page.items
-        cursor = page.cursor
-        if cursor is None:
-            return found
+    async with core.db.tenant(account_id) as conn:
+        return await whole(lambda cursor: tool_store.page(conn, 100, cursor))
 
 
 async def _test(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
+from hookflash.base.errors import Conflict
 from hookflash.channels.integration import Integration, IntegrationSettings
 from hookflash.cli.indexing import Outcome, Watcher, handed_in, index_all, source_named
 from hookflash.cli.numbers import NUMBER
@@ -13,6 +14,7 @@ from hookflash.workspace import store as workspace
 
 COMPANY = "Alder & Pine"
 SOURCE = "Alder & Pine"
+_NO_VENDOR = ("extractive",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,6 @@ class Shop:
 
     account_id: str
     integration: Integration
-    new: bool
     documents: Outcome | None
 
 
@@ -38,12 +39,17 @@ async def integration_of(core: Core, account_id: str, sender: str) -> Integratio
 
 
 async def open_shop(core: Core, models: tuple[str, ...], watcher: Watcher, *, burst_ms: int | None = None) -> Shop:
-    """The sample business. Its documents are only taken in when its number is new: later they are its owner's."""
+    """The sample business. Its documents are only taken in when its number is new: later they are its owner's.
+
+    `models` are those of a new assistant, and of one that answers by no vendor's model yet.
+    """
     known = await workspace.accounts(core.db)
     account_id = known[0] if known else await workspace.create_account(core.db, COMPANY)
     there = await integration_of(core, account_id, NUMBER)
     if there is not None:
-        return Shop(account_id, there, False, None)
+        if there.assistant.models == _NO_VENDOR and models != _NO_VENDOR:
+            there = await _with_models(core, there, models)
+        return Shop(account_id, there, None)
     source = await source_named(core, account_id, SOURCE)
     sample = handed_in((entry.name, entry.read_bytes()) for entry in documents())
     outcome = await index_all(core, account_id, source, sample, watcher)
@@ -62,4 +68,18 @@ async def open_shop(core: Core, models: tuple[str, ...], watcher: Watcher, *, bu
             settings=settings,
             meta={"emulator": True},
         )
-    return Shop(account_id, integration, True, outcome)
+    return Shop(account_id, integration, outcome)
+
+
+async def _with_models(core: Core, there: Integration, models: tuple[str, ...]) -> Integration:
+    """The number, when a vendor's key was set after its assistant was made: new sessions are answered by the vendor."""
+    async with core.db.tenant(there.account_id) as conn:
+        config = there.assistant.model_copy(update={"models": models})
+        try:
+            await assistants.update(
+                conn, there.account_id, there.assistant_id, config, core.clock.now(), note="Models of the settings."
+            )
+        except Conflict:
+            # An experiment runs, and nothing is published meanwhile.
+            return there
+        return await core.integrations.get(conn, there.id)

@@ -26,7 +26,8 @@ class Taken:
 class Fate:
     """What became of an inbound text.
 
-    `settled` when nothing of its person waits to be answered or to leave, `arrived` when what left is also delivered.
+    `settled` when nothing of its person waits to be answered or to leave, `arrived` when what left is also delivered. `sent`
+    counts what has left for the address it came from since it came.
     """
 
     state: str
@@ -34,6 +35,7 @@ class Fate:
     settled: bool
     arrived: bool
     turn: Taken | None
+    sent: int
 
 
 async def fate_of(conn: Connection, sid: str) -> Fate | None:
@@ -43,7 +45,10 @@ async def fate_of(conn: Connection, sid: str) -> Fate | None:
         "   and (o.direction = 'out' and o.state in ('waiting', 'posting')"
         "        or o.direction = 'in' and o.state = 'unanswered')) as busy,"
         " exists (select from messages o where o.contact_id = m.contact_id and o.direction = 'out'"
-        "   and o.state in ('accepted', 'scheduled', 'queued', 'sending', 'sent')) as under_way"
+        "   and o.state in ('accepted', 'scheduled', 'queued', 'sending', 'sent')) as under_way,"
+        " (select count(*)::int from messages o where o.contact_id = m.contact_id and o.direction = 'out'"
+        "   and o.address = m.address and o.created_at >= m.created_at"
+        "   and o.state in ('accepted', 'queued', 'sending', 'sent', 'delivered', 'read')) as sent"
         " from messages m where m.sid = %s and m.direction = 'in'",
         (sid,),
     )
@@ -59,7 +64,7 @@ async def fate_of(conn: Connection, sid: str) -> Fate | None:
         )
         found = await cursor.fetchone()
         turn = Taken(**found) if found else None
-    return Fate(row["state"], row["why"], not row["busy"], not (row["busy"] or row["under_way"]), turn)
+    return Fate(row["state"], row["why"], not row["busy"], not (row["busy"] or row["under_way"]), turn, row["sent"])
 
 
 async def headings_of(conn: Connection, chunk_ids: list[int]) -> dict[int, tuple[str, ...]]:
@@ -68,13 +73,13 @@ async def headings_of(conn: Connection, chunk_ids: list[int]) -> dict[int, tuple
     return {row["id"]: tuple(row["headings"]) for row in await cursor.fetchall()}
 
 
-async def real_numbers(conn: Connection) -> int:
-    """Enabled integrations that are not the emulator's."""
+async def real_numbers(conn: Connection) -> list[tuple[str, str]]:
+    """Enabled integrations with Twilio that are not the emulator's: their ids and senders."""
     cursor = await conn.execute(
-        "select count(*)::int as n from integrations where not disabled and not (meta ? 'emulator')"
+        "select id, sender from integrations where not disabled and not (meta ? 'emulator')"
+        " and not starts_with(sender, 'web:') order by id"
     )
-    row = await cursor.fetchone()
-    return int(row["n"]) if row else 0
+    return [(row["id"], row["sender"]) for row in await cursor.fetchall()]
 
 
 async def turns_of_call(conn: Connection, call_id: str) -> list[Taken]:

@@ -121,10 +121,10 @@ async def everything(settings: Settings, emulator_port: int = 0) -> AsyncIterato
 async def _refuse_real_numbers(core: Core) -> None:
     for account_id in await workspace.accounts(core.db):
         async with core.db.tenant(account_id) as conn:
-            if await real_numbers(conn):
+            for integration, sender in await real_numbers(conn):
                 raise Misconfigured(
-                    "This data directory serves a real number, and up would put the emulator in Twilio's place.",
-                    hint="run: hookflash serve --role all; or disable it: hookflash integrations disable",
+                    f"This data directory serves a real number, {sender}, and up would put the emulator in Twilio's place.",
+                    hint=f"run: hookflash serve --role all; or disable it: hookflash integrations disable {integration}",
                 )
 
 
@@ -170,15 +170,18 @@ def _greet(found: Up, data_dir: Path) -> None:
     grid.add_row("API", f"[address]{running.web}/v1[/]  [faint](described at /openapi.json)[/]")
     grid.add_row("Emulator", f"[address]{running.emulator}[/]")
     grid.add_row("Data", str(data_dir))
+    if not found.new_key:
+        grid.add_row("API key", f"[faint]in[/] {data_dir / _KEY_FILE}")
     screen.indented(grid)
     if found.new_key:
         # On a line of its own, unbroken, so that it can be copied.
         console.print(f"\n  [faint]API key, shown only now (also kept in {data_dir / _KEY_FILE}):[/]", soft_wrap=True)
         console.print(f"  [bold]{found.new_key}[/]", soft_wrap=True)
     steps = screen.pairs(value="command")
-    steps.add_row("Chat as a customer", "hookflash text")
-    steps.add_row("Hear it on the telephone", "hookflash call --demo")
-    steps.add_row("Your own documents", "hookflash ingest PATH")
+    name = screen.program()
+    steps.add_row("Chat as a customer", f"{name} text")
+    steps.add_row("Hear it on the telephone", f"{name} call --demo")
+    steps.add_row("Your own documents", f"{name} ingest PATH")
     steps.add_row("A real number", "docs/connect-a-number.md")
     console.print("\n[faint]Next, in another terminal:[/]")
     screen.indented(steps)

@@ -25,7 +25,6 @@ _JSON = "application/json"
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _basic = HTTPBasic(auto_error=False)
 
-T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
 Item = TypeVar("Item", bound=BaseModel)
 
@@ -129,18 +128,6 @@ async def listed(
         page = await read(conn, wanted)
     rows = [item.model_dump(mode="json", exclude_none=True) for item in page.items]
     return Response(msgspec.json.encode({key: rows, "meta": wanted.meta(key, page.cursor)}), media_type=_JSON)
-
-
-async def all_pages(read: Callable[[int, str | None], Awaitable[Page[T]]]) -> list[T]:
-    """A list that is known to be short, whole."""
-    found: list[T] = []
-    cursor = None
-    while True:
-        page = await read(200, cursor)
-        found += page.items
-        cursor = page.cursor
-        if cursor is None:
-            return found
 
 
 nowhere = APIRouter(include_in_schema=False)

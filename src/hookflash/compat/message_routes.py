@@ -38,7 +38,7 @@ Saying = Annotated[Caller, entered("messages:write")]
 ReadingMessages = Annotated[Caller, entered("messages:read")]
 ReadingTools = Annotated[Caller, entered("tools:read")]
 Judging = Annotated[Caller, entered("sessions:write")]
-Owning = Annotated[Caller, entered("keys:read")]
+Owning = Annotated[Caller, entered("keys:write")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class CallStanding:
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
-    """A call that was admitted: everything that its turns need."""
+    """A call that was admitted: everything that its turns need. `spent_micros` is what it had cost up to here."""
 
     id: str
     account_id: str
@@ -55,11 +55,16 @@ class OpenCall:
     contact: Contact
     session: Session
     history: tuple[Exchange, ...]
+    started_at: datetime
+    spent_micros: int
 
 
 @dataclass(frozen=True, slots=True)
 class CallTurn:
-    """One settled turn of a call. `heard` is what the caller really heard of `whole`; measures in seconds."""
+    """One settled turn of a call. `heard` is what the caller really heard of `whole`; measures in seconds.
+
+    `hand_off`: why a person should take over, by a gate or by the answer.
+    """
 
     id: str
     number: int
@@ -68,6 +73,7 @@ class CallTurn:
     whole: str
     interrupted: bool
     ending: Ending | None
+    hand_off: str | None = None
     measures: dict[str, float | None] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     cost_micros: int = 0

@@ -214,6 +214,8 @@ async def get_open_call(conn: Connection, call_id: str) -> OpenCall:
         contact=Contact(row["contact_id"], row["name"], row["language"], row["traits"], row["remembered"]),
         session=Session(row["session_id"], row["assistant_id"], row["revision"], row["config"], row["session_started"]),
         history=history,
+        started_at=row["started_at"],
+        spent_micros=sum(row["parts"].values()),
     )
 
 
@@ -323,9 +325,9 @@ async def keep_turn(conn: Connection, call: OpenCall, turn: CallTurn, now: datet
         "update sessions set last_at = greatest(last_at, %s), spent_micros = spent_micros + %s where id = %s",
         (now, turn.cost_micros, call.session.id),
     )
-    if ending is not None and ending.hand_off:
+    if turn.hand_off:
         await open_ticket(
-            conn, call.account_id, call.contact.id, call.session.id, turn.id, ending.hand_off, turn.said, now
+            conn, call.account_id, call.contact.id, call.session.id, turn.id, turn.hand_off, turn.said, now
         )
 
 

@@ -59,6 +59,34 @@ async def exchanges_of(conn: Connection, call_id: str, most: int) -> tuple[Seque
     return [Exchange(row["said"], row["answered"]) for row in reversed(rows)], rows[0]["all_of_them"] if rows else 0
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenRow:
+    """A turn of a call: what was heard of the `whole` answer is `answered`. Measures in seconds, cost in micro-dollars."""
+
+    id: str
+    said: str
+    answered: str
+    whole: str
+    interrupted: bool
+    kind: str
+    measures: dict[str, float | None]
+    cost_micros: int
+    at: datetime
+
+
+async def turns_of(conn: Connection, call_id: str, most: int) -> list[SpokenRow]:
+    """The first so many turns of a call, in their order."""
+    cursor = await conn.execute(
+        "select t.id, t.said, t.answered, coalesce(t.record ->> 'whole', t.answered) as whole, t.kind, t.cost_micros, t.at,"
+        " coalesce((t.record ->> 'interrupted')::boolean, false) as interrupted,"
+        " coalesce(t.record -> 'measures', '{}') as measures"
+        " from turns t join calls c on c.session_id = t.session_id"
+        " where c.id = %s and t.record ->> 'call' = %s order by t.at, t.id limit %s",
+        (call_id, call_id, most),
+    )
+    return [SpokenRow(**row) for row in await cursor.fetchall()]
+
+
 async def awaits_code(conn: Connection, session_id: str) -> bool:
     """Whether somebody is being verified in a session, so that what they say next may be a code."""
     cursor = await conn.execute(

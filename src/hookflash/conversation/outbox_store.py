@@ -147,13 +147,23 @@ async def refused(conn: Connection, row: Leaving, outcome: Refused, scope: str, 
     await journal(
         conn, row.account_id, "refused", row.id, row.contact_id, {"code": outcome.code, "reason": outcome.reason}, now
     )
-    await heed(conn, row.account_id, row.integration_id, row.address, scope, outcome, now)
+    await heed(conn, row.account_id, row.integration_id, row.address, row.sender, scope, outcome, now)
 
 
 async def heed(
-    conn: Connection, account_id: str, integration_id: str, address: str, scope: str, outcome: Refused, now: datetime
+    conn: Connection,
+    account_id: str,
+    integration_id: str,
+    address: str,
+    sender: str,
+    scope: str,
+    outcome: Refused,
+    now: datetime,
 ) -> None:
-    """Mark the person or the sender as an error code says."""
+    """Mark the person or the sender as an error code says.
+
+    A second number whose texts were led to an integration by mistake says nothing about the integration's own.
+    """
     if outcome.opted_out:
         await opt_out(conn, account_id, address, scope, f"error {outcome.code}", now)
     if outcome.unreachable:
@@ -167,8 +177,9 @@ async def heed(
         )
     if outcome.stop_sender:
         await conn.execute(
-            "update integrations set stopped_code = %s, stopped_why = %s, updated_at = %s where id = %s",
-            (outcome.code, outcome.reason, now, integration_id),
+            "update integrations set stopped_code = %s, stopped_why = %s, updated_at = %s"
+            " where id = %s and (sender = %s or sender like 'MG%%')",
+            (outcome.code, outcome.reason, now, integration_id, sender),
         )
 
 
@@ -225,7 +236,7 @@ async def apply_status(
     A callback also settles a request whose answer was lost: then the contact's lane goes on at once.
     """
     cursor = await conn.execute(
-        "select id, contact_id, integration_id, address, state, sid, error_code, error from messages"
+        "select id, contact_id, integration_id, address, sender, state, sid, error_code, error from messages"
         " where account_id = %s and direction = 'out' and (sid = %s or id = %s and (sid is null or sid = %s)) for update",
         (account_id, told.sid, told.message_id, told.sid),
     )
@@ -252,7 +263,7 @@ async def apply_status(
     )
     outcome = heeded(told.error_code) if told.error_code else None
     if outcome:
-        await heed(conn, account_id, row["integration_id"], row["address"], scope, outcome, now)
+        await heed(conn, account_id, row["integration_id"], row["address"], row["sender"], scope, outcome, now)
     if row["state"] in ("posting", "waiting", "parked"):
         await wake(conn, row["contact_id"])
     return state

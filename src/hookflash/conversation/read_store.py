@@ -297,7 +297,7 @@ async def resolve_parked(conn: Connection, message_id: str, now: datetime, *, se
     if row is None:
         raise NotFound("There is no such message.")
     if row["state"] != "parked":
-        raise Conflict("This message is not parked.")
+        raise Conflict("This message is not parked.", hint="those that are: GET /v1/messages?state=parked")
     if send_again and row["sid"] is not None:
         raise Conflict("Twilio has this message, so it will not be sent again.")
     if send_again:

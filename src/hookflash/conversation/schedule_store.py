@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import psycopg
+
+from hookflash.base.errors import Conflict, Invalid, NotFound
+from hookflash.base.paging import Page, decode_cursor, encode_cursor
 from hookflash.db.pool import Connection
+
+_ROW = (
+    "select id, contact_id, integration_id, address, sender, body as text, due_at, state, why, created_at"
+    " from scheduled_messages"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,58 @@ class Scheduled:
     scope: str
     body: str
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRow:
+    """One as it stands. `state` is waiting, sent or canceled."""
+
+    id: str
+    contact_id: str
+    integration_id: str
+    address: str
+    sender: str
+    text: str
+    due_at: datetime
+    state: str
+    why: str | None
+    created_at: datetime
+
+
+async def page(
+    conn: Connection, limit: int, cursor: str | None, *, contact_id: str | None = None, state: str | None = None
+) -> Page[ScheduledRow]:
+    """Oldest first. Raises Invalid for a cursor of something else."""
+    after = decode_cursor(cursor, str, str) if cursor else ("-infinity", "")
+    try:
+        found = await conn.execute(
+            f"{_ROW} where (created_at, id) > (%s::timestamptz, %s) and (%s::text is null or contact_id = %s)"
+            " and (%s::text is null or state = %s) order by created_at, id limit %s".encode(),
+            (*after, contact_id, contact_id, state, state, limit + 1),
+        )
+    except psycopg.DataError:
+        raise Invalid("This is no cursor of this list.", field="cursor") from None
+    rows = [ScheduledRow(**row) for row in await found.fetchall()]
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(rows[:limit], encode_cursor(last.created_at.isoformat(), last.id) if last else None)
+
+
+async def get(conn: Connection, message_id: str, *, lock: bool = False) -> ScheduledRow:
+    """With `lock` nobody else sees to it before this transaction ends. Raises NotFound."""
+    found = await conn.execute(f"{_ROW} where id = %s{' for update' if lock else ''}".encode(), (message_id,))
+    row = await found.fetchone()
+    if row is None:
+        raise NotFound("There is no such scheduled message.")
+    return ScheduledRow(**row)
+
+
+async def cancel(conn: Connection, message_id: str, why: str) -> ScheduledRow:
+    """Raises NotFound, and Conflict for one that waits no more."""
+    row = await get(conn, message_id, lock=True)
+    if row.state != "waiting":
+        raise Conflict(f"The message waits no more: it is {row.state}.")
+    await close(conn, message_id, "canceled", why)
+    return await get(conn, message_id)
 
 
 async def is_there(conn: Connection, key: str) -> bool:

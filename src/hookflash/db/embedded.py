@@ -11,7 +11,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +22,19 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 import psycopg
+import structlog
 
-from hookflash.base.errors import Misconfigured, Unavailable
+from hookflash.base.clock import Clock
+from hookflash.base.errors import HookflashError, Misconfigured, Unavailable
+from hookflash.base.tasks import bare_error
+
+log = structlog.get_logger()
 
 # A Unix socket's address holds 103 bytes on macOS and 107 on Linux; the socket's own name takes 15 of them.
 _LONGEST_SOCKET_DIRECTORY = 85
 _START_SECONDS = 120.0
 _FAST_STOP_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
 _LOG_BYTES = 10_000_000
 
 # A small machine is assumed; whoever outgrows it runs a PostgreSQL of their own.
@@ -142,14 +149,54 @@ class EmbeddedPostgres:
                 break
             except subprocess.TimeoutExpired:
                 continue
+        self._release()
+        if self._own_socket_directory is not None:
+            shutil.rmtree(self._own_socket_directory, ignore_errors=True)
+            self._own_socket_directory = None
+
+    @asynccontextmanager
+    async def lasting(self, clock: Clock) -> AsyncIterator[str]:
+        """As `async with` of the object itself; a server that ends meanwhile, whoever had started it, is started again."""
+        with bare_error():
+            async with self as url, anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep, clock, url)
+                yield url
+                tasks.cancel_scope.cancel()
+
+    async def _keep(self, clock: Clock, url: str) -> None:
+        while True:
+            await clock.sleep(_LOOK_SECONDS)
+            if self._lives():
+                continue
+            log.error("our own PostgreSQL has ended and is started again", log=str(self._log))
+            # Whoever waits to end the dead server with us must not wait any more: its number may be another's by then.
+            self._release()
+            try:
+                found = await anyio.to_thread.run_sync(self.start)
+            except HookflashError as error:
+                log.error("our own PostgreSQL does not start", reason=error.message)
+            else:
+                if found != url:
+                    log.error("our own PostgreSQL is at another address now: start this program again")
+
+    def _lives(self) -> bool:
+        """Whether any process of the server is left: they hold the lock."""
+        lock = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def _release(self) -> None:
+        """Whoever waits to end the server with us need not wait any more."""
         if self._pipe is not None:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._pipe, b"stopped\n")
             os.close(self._pipe)
             self._pipe = None
-        if self._own_socket_directory is not None:
-            shutil.rmtree(self._own_socket_directory, ignore_errors=True)
-            self._own_socket_directory = None
 
     def _make_root(self) -> None:
         """Creates the directory; those that it creates can be entered by the user that PostgreSQL runs as."""
@@ -175,7 +222,10 @@ class EmbeddedPostgres:
             if url := self._join():
                 return url
             if time.monotonic() > deadline:
-                raise Unavailable(f"Another process holds {self._root}, but its PostgreSQL does not answer.")
+                raise Unavailable(
+                    f"Another process holds {self._root}, but its PostgreSQL does not answer.",
+                    hint="wait for it to come up or to end; what it says is in postgresql.log there",
+                )
             time.sleep(0.02)
 
     def _join(self) -> str | None:
@@ -333,6 +383,9 @@ class EmbeddedPostgres:
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_DIRECTORY:
             self._make_empty(runner, inside)
             return inside
+        if self._own_socket_directory is not None:
+            self._make_empty(runner, self._own_socket_directory)
+            return self._own_socket_directory
         self._own_socket_directory = Path(tempfile.mkdtemp(prefix="hookflash-", dir="/tmp"))  # TMPDIR may be long
         runner.own(self._own_socket_directory)
         return self._own_socket_directory

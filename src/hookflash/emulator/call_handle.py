@@ -47,7 +47,7 @@ class CallHandle:
         """Let somebody take the call out of the queue in which it waits; `result` as in QueueResult."""
         self._leg.left_queue = result
 
-    async def ended(self, timeout: float = 30.0) -> Call:
+    async def ended(self, timeout: float = 60.0) -> Call:
         """The call when it is over; raises TimeoutError after `timeout` real seconds, and what kept the person from
         going on (Misconfigured: espeak-ng is not installed).
         """

@@ -46,7 +46,7 @@ class CallRecord:
         """The entries of these kinds."""
         return [entry for entry in self.entries if entry.kind in kinds]
 
-    async def until(self, true: Callable[["CallRecord"], bool], timeout: float = 10.0) -> None:
+    async def until(self, true: Callable[["CallRecord"], bool], timeout: float = 30.0) -> None:
         """Return when the condition holds, looked at after each entry; raises TimeoutError after real seconds."""
         with anyio.fail_after(timeout):
             while not true(self):

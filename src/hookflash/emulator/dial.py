@@ -17,8 +17,6 @@ from hookflash.emulator.voice_twiml import Verb
 Follow = Callable[[Leg, Program | None], Awaitable[None]]
 Ring = Callable[[Leg, Callee, float], Awaitable[bool]]
 
-_ALL_EVENTS = frozenset(("start", "end", "join", "leave", "mute", "hold"))
-
 
 async def dial(leg: Leg, verb: Verb, follow: Follow, ring: Ring) -> Program | None:
     """Join and wait for the end of it. With an action nothing after the verb is reached."""

@@ -42,5 +42,10 @@ def moves(current: State, wanted: State) -> bool:
     if wanted is current:
         return False
     if wanted not in _NEXT[current]:
-        raise Conflict(f"A ticket that is {current} cannot become {wanted}.")
+        raise Conflict(
+            f"A ticket that is {current} cannot become {wanted}.",
+            hint=f"it can become {', '.join(_NEXT[current])}"
+            if _NEXT[current]
+            else "a new one is opened when it is needed",
+        )
     return True

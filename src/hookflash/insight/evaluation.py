@@ -188,6 +188,10 @@ def _compiles(pattern: str) -> bool:
     return True
 
 
+# Nothing was told: the documents do not say it, or it is not spoken about.
+REFUSALS = ("unknown", "reply", "hand_off")
+
+
 def judge(expectation: Expectation, ending: Ending, tools: Sequence[str] = ()) -> Judgement:
     """One expectation of every kind but `judge`, which takes a model."""
     passed, why = _judged(expectation, ending, tools)
@@ -216,7 +220,7 @@ def _judged(expectation: Expectation, ending: Ending, tools: Sequence[str]) -> t
                 _plain(value) in _plain(title) for title in cited
             ), f"it rests on: {', '.join(cited) or 'nothing'}"
         case "refused":
-            return (ending.kind == "unknown") is value, f"it was {ending.kind}"
+            return (ending.kind in REFUSALS) is value, f"it was {ending.kind}"
         case "asks":
             return (ending.kind == "clarified") is value, f"it was {ending.kind}"
         case "hands_off":

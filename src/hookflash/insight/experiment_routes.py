@@ -152,7 +152,10 @@ def shown(experiment: store.Experiment, figures: store.Figures | None = None) ->
         metric=experiment.metric,
         state=experiment.state,
         variants=[ShownVariant.model_validate(each) for each in experiment.variants],
-        measures=[_measures(name, tally) for name, tally in figures.tallies.items()] if figures else None,
+        # In the variants' order: JSON keeps none.
+        measures=[_measures(each.name, figures.tallies[each.name]) for each in experiment.variants]
+        if figures
+        else None,
         standing=ShownStanding.model_validate(figures.standing) if figures else None,
         winner=experiment.winner,
         published=experiment.published,

@@ -12,6 +12,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from hookflash.assistant import store as assistants
+from hookflash.assistant.difference import updated
 from hookflash.base.errors import Conflict, Invalid, NotFound
 from hookflash.base.ids import new_id
 from hookflash.base.paging import Page, decode_cursor, encode_cursor
@@ -103,7 +104,7 @@ async def begin(
             raise Invalid(f"A variant cannot change the assistant's {fixed[0]}.", field="variants", hint=_FIXED_WHY)
         revision = assistant.revision
         if number:
-            config = assistant.config.model_copy(update=dict(changes))
+            config = updated(assistant.config, changes)
             if config == assistant.config:
                 raise Invalid(f"The variant {each} does not differ from what is published.", field="variants")
             note = f"Variant {each} of the experiment {name}."

@@ -7,6 +7,8 @@ from hookflash.conversation.turn import Exchange
 from hookflash.db.pool import Connection
 
 HISTORY = 8
+# The gates that an assistant's configuration rules.
+SAFETY = ("injection", "moderation", "topic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +25,16 @@ class Past:
 
 
 async def turns_since(conn: Connection, assistant_id: str, since: datetime, limit: int) -> list[Past]:
-    """The latest answered turns of an assistant, oldest first; those that a rule stopped are not among them."""
+    """The latest turns of an assistant that were answered, or that a gate of safety stopped, oldest first."""
     cursor = await conn.execute(
         "select t.id, t.contact_id, t.said, t.answered, t.kind, t.language, array("
         "   select jsonb_build_array(b.said, b.answered, coalesce(b.record -> 'sources', '[]')) from turns b"
         "   where b.session_id = t.session_id and (b.at, b.id) < (t.at, t.id) order by b.at desc, b.id desc limit %s) as past"
         " from turns t join sessions s on s.id = t.session_id"
-        " where s.assistant_id = %s and t.at >= %s and t.kind in ('answered', 'clarified', 'unknown', 'failed')"
+        " where s.assistant_id = %s and t.at >= %s and (t.kind in ('answered', 'clarified', 'unknown', 'failed')"
+        " or (t.kind in ('reply', 'hand_off') and t.record -> 'verdicts' -> -1 ->> 0 = any(%s)))"
         " order by t.at desc, t.id desc limit %s",
-        (HISTORY, assistant_id, since, limit),
+        (HISTORY, assistant_id, since, list(SAFETY), limit),
     )
     return [
         Past(

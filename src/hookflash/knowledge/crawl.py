@@ -240,7 +240,7 @@ class Frontier:
         if len(chain) > MOST_HOPS:
             return self._refused(fetch, Refused(f"it redirects more than {MOST_HOPS} times", gone=True))
         if site(to) != site(self.start):
-            return self._refused(fetch, Refused(f"it leads to another site, {urlsplit(to).hostname}", gone=True))
+            return self._refused(fetch, Refused(f"it leads to another site, {urlsplit(to).netloc}", gone=True))
         if fetch.kind != "page":
             self._again(fetch, to, chain)
         elif to not in self._seen:

@@ -30,6 +30,7 @@ from hookflash.knowledge.formats.page_links import PageLinks, read_links, read_s
 from hookflash.knowledge.robots import parse
 from hookflash.knowledge.source import Document, KnowledgeSource
 from hookflash.knowledge.web import Site
+from hookflash.workspace import store as workspace
 
 log = structlog.get_logger()
 
@@ -129,10 +130,7 @@ class Crawler:
 
     async def queue_due(self) -> None:
         """Have the sites read whose time has come."""
-        async with self.db.system() as conn:
-            cursor = await conn.execute("select all_accounts() as account_id")
-            accounts = [row["account_id"] for row in await cursor.fetchall()]
-        for account_id in accounts:
+        for account_id in await workspace.accounts(self.db):
             async with self.db.tenant(account_id) as conn:
                 for source in await web_store.due_sources(conn, self.clock.now()):
                     await web_store.queue_crawl(conn, source)

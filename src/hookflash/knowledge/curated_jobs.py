@@ -8,6 +8,7 @@ from hookflash.db.pool import Database
 from hookflash.knowledge import curated_store
 from hookflash.knowledge.passage import Embedder
 from hookflash.knowledge.store import vector_text
+from hookflash.workspace import store as workspace
 
 _BATCH = 64
 
@@ -34,10 +35,7 @@ class QuestionEmbedder:
 
     async def embed_all(self) -> None:
         """Of every account: after the server was given another model there may be many."""
-        async with self.db.system() as conn:
-            cursor = await conn.execute("select all_accounts() as account_id")
-            accounts = [row["account_id"] for row in await cursor.fetchall()]
-        for account_id in accounts:
+        for account_id in await workspace.accounts(self.db):
             await self.embed(account_id)
 
     def tasks(self) -> list[Task]:

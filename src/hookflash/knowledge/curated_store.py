@@ -173,11 +173,18 @@ class CuratedAnswers:
         self._model = model
 
     async def find(
-        self, account_id: str, question: str, *, assistant_id: str, language: str, count: bool = True
+        self,
+        account_id: str,
+        question: str,
+        *,
+        assistant_id: str,
+        language: str,
+        count: bool = True,
+        exact: bool = False,
     ) -> CuratedMatch | None:
         """The answer to the same question, or to one that says the same in other words; without an embedder only the first.
 
-        With `count` it is taken to be given.
+        With `count` it is taken to be given; with `exact` other words are none.
         """
         normal = normalised(question)
         if not normal:
@@ -191,7 +198,7 @@ class CuratedAnswers:
                 given,
             )
             row = await cursor.fetchone()
-        if row is None:
+        if row is None or (exact and not row["same"]):
             return None
         similarity = 1.0
         if not row["same"]:

@@ -28,6 +28,17 @@ class IndexPlace:
             raise Invalid(f"an index of {self.vendor} needs {name!r}", field=f"index.options.{name}")
         return value.strip()
 
+    def only(self, options: Sequence[str], secrets: Sequence[str]) -> None:
+        """Raises Invalid for an option or a secret that its vendor does not know: a slip of the pen would change nothing."""
+        for part, known, given in (("options", options, self.options), ("secrets", secrets, self.secrets)):
+            unknown = sorted(set(given) - set(known))
+            if unknown:
+                there = ", ".join(sorted(known)) or "none"
+                raise Invalid(
+                    f"an index of {self.vendor} has no {part[:-1]} {unknown[0]!r}; there are: {there}",
+                    field=f"index.{part}.{unknown[0]}",
+                )
+
     def secret(self, name: str) -> str:
         value = self.secrets.get(name, "").strip()
         if not value:

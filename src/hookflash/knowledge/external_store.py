@@ -2,12 +2,14 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import msgspec
 import structlog
+from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import HookflashError, NotFound, Unavailable
 from hookflash.base.secret import Sealer
@@ -56,6 +58,15 @@ class Elsewhere:
     async def keep_secrets(self, conn: Connection, source_id: str, secrets: dict[str, str]) -> None:
         sealed = self._sealer.seal(msgspec.json.encode(secrets).decode(), source_id)
         await conn.execute("update sources set secrets = %s where id = %s", (sealed, source_id))
+
+    async def move(self, conn: Connection, source_id: str, place: IndexPlace, facts: IndexFacts, now: datetime) -> None:
+        """From now on the source's index is at this place, which was checked."""
+        config = {"vendor": place.vendor, "dimensions": facts.dimensions, "options": place.options}
+        await self.keep_secrets(conn, source_id, place.secrets)
+        await conn.execute(
+            "update sources set config = %s, version = version + 1, updated_at = %s where id = %s",
+            (Jsonb(config), now, source_id),
+        )
 
     async def index(self, account_id: str, source_id: str) -> tuple[str, ExternalIndex]:
         """The source's model and open index. Raises NotFound."""

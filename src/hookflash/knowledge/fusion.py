@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hookflash.knowledge.keywords import K1
+from hookflash.knowledge.questions_asked import questions_of
 from hookflash.knowledge.sentences import split_sentences
 
 # What one point of BM25 is worth in cosine, and the cosine from which a chunk bears on a sentence.
@@ -44,8 +45,10 @@ class Candidate:
 
 
 def parts_of(question: str) -> list[str]:
-    """The question in at most MAX_PARTS parts, each a need of its own: sentences; of a long text, runs of sentences."""
-    sentences = [sentence.text for sentence in split_sentences(question)]
+    """The question in at most MAX_PARTS parts, each a need of its own: sentences, and the questions that one joins; of a long
+    text, runs of them.
+    """
+    sentences = [part for sentence in split_sentences(question) for part in questions_of(sentence.text)]
     least = max(_SHORT_WORDS, math.ceil(len(question.split()) / MAX_PARTS))
     parts: list[str] = []
     held = ""

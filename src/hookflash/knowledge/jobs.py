@@ -23,6 +23,7 @@ from hookflash.knowledge.language import detect
 from hookflash.knowledge.passage import Embedder
 from hookflash.knowledge.source import Document, NewChunk
 from hookflash.knowledge.web_address import file_name
+from hookflash.workspace import store as workspace
 
 log = structlog.get_logger()
 
@@ -197,10 +198,7 @@ class Indexer:
 
     async def forget_answers(self) -> None:
         """Drop answers that nobody asked for again."""
-        async with self.db.system() as conn:
-            cursor = await conn.execute("select all_accounts() as account_id")
-            accounts = [r["account_id"] for r in await cursor.fetchall()]
-        for account_id in accounts:
+        for account_id in await workspace.accounts(self.db):
             async with self.db.tenant(account_id) as conn:
                 await answer_store.forget_answers(conn, self.clock.now() - KEEP_ANSWERS)
 

@@ -163,6 +163,8 @@ FULL_TRUST = 16
 LEAST_LIKELY = 1e-3
 PREVIOUS_WEIGHT = 1.5
 DEFAULT_WEIGHT = 0.6
+# A longer text is in the language that it begins in.
+ENOUGH = 2_000
 # Below this lead over the runner-up, a text of one or two words leaves the conversation in its language.
 SHORT_LEAD = 0.9
 
@@ -172,7 +174,7 @@ def detect(text: str, previous: str | None = None) -> str:
 
     A text that says nothing about its language (a number, an emoji, "ok", a code) keeps `previous`, else `en`.
     """
-    bare = NOISE.sub(" ", text)
+    bare = NOISE.sub(" ", text[:ENOUGH])
     by_script = _script(bare)
     if by_script is not None:
         return by_script

@@ -123,6 +123,11 @@ class SourceChanges(BaseModel):
     final_response: StrictBool | None = None
     who: Viewers | None = None
     web: NewSite | None = Field(None, description="Of a web site: where to read from now on; it is read again at once.")
+    index: NewIndex | None = Field(
+        None,
+        description="Of an index of your own: where it lies from now on, or another key to it. It must answer and fit, as "
+        "at first; options and secrets are given whole.",
+    )
     embedding_model: str | None = Field(
         None,
         min_length=1,
@@ -332,10 +337,21 @@ async def get_source_progress(source_id: SourceId, caller: Reading) -> ShownProg
 @sources.patch("/{source_id}", responses=answers(404, 409))
 async def update_source(source_id: SourceId, body: SourceChanges, request: Request, caller: Writing) -> ShownSource:
     """Change what is given. Another embedding model is prepared behind the present one."""
+    shelves = _shelves(request)
     if body.embedding_model is not None:
-        _shelves(request).check_embedder(body.embedding_model)
+        shelves.check_embedder(body.embedding_model)
+    place: IndexPlace | None = None
+    if body.index is not None:
+        async with caller.transaction() as conn:
+            source = await store.get_source(conn, source_id)
+        if source.kind != "database":
+            raise Invalid("index: only the kind database has it", field="index")
+        place = body.index.place(caller.account_id)
+        facts = await shelves.elsewhere.check(place, source.embedding_model)
     async with caller.transaction() as conn:
         kind = (await store.get_source(conn, source_id)).kind
+        if place is not None:
+            await shelves.elsewhere.move(conn, source_id, place, facts, caller.now())
         if body.embedding_model is not None and kind == "database":
             raise Invalid("An index that lies elsewhere keeps the model it was filled with.", field="embedding_model")
         if body.web is not None:
@@ -353,7 +369,8 @@ async def update_source(source_id: SourceId, body: SourceChanges, request: Reque
             model=body.embedding_model,
             final_response=body.final_response,
         )
-        await caller.record(conn, "source.updated", source_id, changes=body.model_dump(exclude_none=True))
+        changes = body.model_dump(exclude_none=True, exclude={"index": {"secrets"}})
+        await caller.record(conn, "source.updated", source_id, changes=changes)
     return ShownSource.model_validate(changed)
 
 
@@ -406,7 +423,10 @@ async def put_document(
     Only what is new in it is embedded; until that is done searches find the document as it was before.
     """
     most = _shelves(request).max_upload_bytes
-    content_type = request.headers.get("content-type", "application/octet-stream")[:200]
+    content_type = request.headers.get("content-type", "")[:200]
+    # What curl says of any body when it is told nothing.
+    if not content_type or content_type.startswith("application/x-www-form-urlencoded"):
+        content_type = "application/octet-stream"
     data = bytearray()
     async for piece in request.stream():
         data += piece

@@ -16,6 +16,7 @@ from hookflash.knowledge.keywords import KeywordIndex, ranked, rarities
 from hookflash.knowledge.passage import Embedder, Found, NothingFound, Passage, Vector
 from hookflash.knowledge.rerank import Reranking, reordered
 from hookflash.knowledge.source import Scope
+from hookflash.knowledge.spelling import written_out
 
 T = TypeVar("T")
 
@@ -24,6 +25,10 @@ MAX_QUESTION = 6_000
 # Candidates that are read for one passage that is wanted: some are repetitions, some too long.
 READ_PER_WANTED = 4
 _MOST_OF_ONE_DOCUMENT = 2
+# Passages this unlikely come after all others, where the best is twice as likely; and a document's next passage gives way to
+# none that is so much less likely.
+_FAR_LIKELIER = 1.5
+_UNLIKELY = 0.3
 _SAME_WORDS = 0.8
 _BYTES_PER_TOKEN = 3.5
 
@@ -37,7 +42,7 @@ class Limits:
     `least_score` is the score below which a passage does not count as found.
     """
 
-    passages: int = 4
+    passages: int = 5
     tokens: int = 1_000
     candidates: int = 50
     least_score: float = 0.15
@@ -89,7 +94,7 @@ async def search(
     keywords answer alone, and the other way round; `degraded` says what failed. With `reranking` a model that reads
     question and passages together decides their order, not whether they count as found: see `rerank`.
     """
-    question = question[:MAX_QUESTION].strip()
+    question = written_out(question[:MAX_QUESTION].strip())
     if scope.empty or not question:
         return NothingFound("empty knowledge" if scope.empty else "no match")
     failures: list[str] = []
@@ -187,18 +192,25 @@ async def _read(
 
 
 def chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
-    """At most `limits.passages` in their order: no repetitions, several documents if there are, within the tokens."""
+    """At most `limits.passages` in their order: no repetitions, several documents if any bear on it, within the tokens."""
     distinct: list[tuple[Passage, frozenset[str]]] = []
     for passage in passages:
         words = frozenset(passage.text.casefold().split())
         if not any(_same(words, other) for _, other in distinct):
             distinct.append((passage, words))
+    least = min(_UNLIKELY, 0.5 * max((passage.score for passage, _ in distinct), default=0.0))
+    distinct.sort(key=lambda entry: entry[0].score < least)
     seen: Counter[str] = Counter()
     first: list[tuple[int, Passage]] = []
     later: list[tuple[int, Passage]] = []
     for position, (passage, _) in enumerate(distinct):
         seen[passage.document_id] += 1
-        (first if seen[passage.document_id] <= _MOST_OF_ONE_DOCUMENT else later).append((position, passage))
+        others = max(
+            (other.score for other, _ in distinct[position:] if other.document_id != passage.document_id), default=0.0
+        )
+        alone = others < max(min(passage.score, least), passage.score / _FAR_LIKELIER)
+        few = seen[passage.document_id] <= _MOST_OF_ONE_DOCUMENT
+        (first if few or alone else later).append((position, passage))
     chosen: list[tuple[int, Passage]] = []
     left = float(limits.tokens)
     for position, passage in [*first, *later]:

@@ -18,8 +18,10 @@ OPEN = _set(
     str pág av avda env tél ul bd ej"""
 )
 BULLET = re.compile(r"[ \t]*(?:[-*+•‣◦–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+")
-END = re.compile(r"""[.!?…]+["'”’»)\]*_]*(?=\s|$)|[।॥。！？]+["'”’»)\]]*""")
+END = re.compile(r"""(?<![.!?…])[.!?…]+["'”’»)\]*_]*(?=\s|$)|[।॥。！？]+["'”’»)\]]*""")
 WORD = re.compile(r"[^\s(\[\"'“‘«*_]*$")
+SHOWN = re.compile(r"\S")
+LONGEST_WORD = 40
 LABEL = re.compile(r"[^\W\d_][^.:!?]{0,40}:\s")
 # A line this long was wrapped, so that the next one goes on with it; a shorter one stands alone.
 WRAPPED = 45
@@ -87,19 +89,21 @@ def _cuts(block: str) -> Iterator[int]:
         return
     bullet = BULLET.match(block)
     for end in END.finditer(block, bullet.end() if bullet else 0):
-        after = block[end.end() :].lstrip()
-        if after and not _inside(block[: end.start()], end.group(), after):
+        # Only what is near is looked at: a block may be a whole book on one line.
+        before = block[max(0, end.start() - LONGEST_WORD) : end.start()]
+        after = SHOWN.search(block, end.end())
+        if after is not None and not _inside(before, end.group(), after.group()):
             yield end.end()
 
 
 def _inside(before: str, mark: str, after: str) -> bool:
-    """Whether the mark does not end a sentence."""
+    """Whether the mark does not end a sentence; `after` is the first character that follows."""
     if mark[0] not in ".…":
         return False
     if mark.startswith(("..", "…")):
-        return after[0].islower()
+        return after.islower()
     found = WORD.search(before)
     word = found.group().lower() if found else ""
     if word in INNER or (len(word) == 1 and word.isalpha() and word not in {"i", "a"}):
         return True
-    return word in OPEN and not after[0].isupper()
+    return word in OPEN and not after.isupper()

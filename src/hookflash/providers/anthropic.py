@@ -24,26 +24,28 @@ _OVERHEAD = 120
 # Parameters that some models refuse; they are left out from then on.
 _OPTIONAL = ("output_config", "temperature")
 
+# The model of who sets a key and names none.
+USUAL = "claude-haiku-4-5"
+
 # A stream, and its events up to the first words.
 Begun = tuple[AsyncIterator[RawMessageStreamEvent], list[RawMessageStreamEvent]]
 
 
 class AnthropicModel:
-    """A chat model of Anthropic; `name` is `anthropic:<model>`."""
+    """A chat model of Anthropic; `name` is `anthropic:<model>`. Without a model it is Anthropic's usual one."""
 
     generative = True
     sees_images = True
 
     def __init__(self, config: ProviderConfig) -> None:
-        if not config.model:
-            raise Misconfigured("The model is not named.", hint="for example anthropic:claude-haiku-4-5")
         key = config.text("ANTHROPIC_API_KEY")
         if key is None:
             raise Misconfigured(
                 "ANTHROPIC_API_KEY is not set, and without it Anthropic does not answer.",
                 hint="set it, or use the model `extractive`",
             )
-        self.name = f"anthropic:{config.model}"
+        self._model = config.model or USUAL
+        self.name = f"anthropic:{self._model}"
         self._config = config
         self._refused: set[str] = set()
         limits = config.timeouts
@@ -141,7 +143,7 @@ class AnthropicModel:
 
     def _parameters(self, request: ModelRequest) -> dict[str, Any]:
         parameters: dict[str, Any] = {
-            "model": self._config.model,
+            "model": self._model,
             "max_tokens": request.max_tokens + _OVERHEAD,
             "system": request.system,
             "messages": _messages(request.messages),

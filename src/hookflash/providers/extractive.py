@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,13 +11,14 @@ import numpy as np
 import structlog
 
 from hookflash.assistant.model import ModelReply, ModelRequest, Stream
-from hookflash.base.errors import Unavailable
+from hookflash.base.errors import HookflashError, Unavailable
 from hookflash.knowledge.language import ROMANISED_HINDI, detect
 from hookflash.knowledge.passage import Embedder, Passage, Vector
 from hookflash.knowledge.sentences import split_sentences
+from hookflash.knowledge.spelling import mended, written_out
 from hookflash.providers import minilm
-from hookflash.providers.extractive_question import Question, read_question, stems
-from hookflash.providers.extractive_units import Unit, units
+from hookflash.providers.extractive_question import Question, needs_of, read_question, stems
+from hookflash.providers.extractive_units import Unit, asks, units
 from hookflash.providers.registry import ProviderConfig
 
 NAME = "extractive"
@@ -27,14 +29,26 @@ ABSTAIN = 0.25
 # .85 of those got their answer at the default threshold, because a wrong answer costs more than none.
 WEIGHTS = (-3.85, 2.2, 1.4, 1.7, 2.1, -2.1, -1.6)
 # How many units are compared by meaning; the words choose them.
-CANDIDATES = 8
+CANDIDATES = 12
 REMEMBERED = 8192
 MOST = 3
+# How sure of each of several answers we must be to give them together.
+SEVERAL = 0.35
+# What a document that is named for the topic is worth.
+TITLED = 0.25
 # How near the best a sentence must come to be said after it, and a row of another table to be said with it.
 CLOSE = 0.75
 TWIN = 0.9
 # Forms that a good answer may well lack.
 SOFT = frozenset({"policy", "steps", "when", "place"})
+
+# A sentence that only says where to look.
+POINTING = re.compile(
+    r"\b(?:(?:listed|shown|described|see|given|table) (?:below|above)|as follows|the following|siguientes?|folgende[nrs]?)\b",
+    re.IGNORECASE,
+)
+# A sentence of one case: "On Labor Day", "If it rains", "For orders from abroad".
+CASE = re.compile(r"(?:on|in|at|if|for|during|when|si|para|en|wenn|bei|pour)\b(?:\s+[\w'’]+){1,4}", re.IGNORECASE)
 
 _log = structlog.get_logger()
 
@@ -45,7 +59,8 @@ class Candidate:
 
     `near` is its cosine with the question; `covered` the share of the question's telling words in it and its headings,
     `own` in it alone; `missing` is the share that its whole passage lacks, `absent` that every passage lacks; `fits` whether
-    it has the form that was asked for; `passage` is what the search thinks of its passage.
+    it has the form that was asked for; `passage` is what the search thinks of its passage; `special` is what it loses for a case
+    that nobody asked about, `titled` the share of a bare topic's words ("returns") in the document's title.
     """
 
     unit: Unit
@@ -56,6 +71,8 @@ class Candidate:
     passage: float
     absent: float
     missing: float
+    special: float = 0.0
+    titled: float = 0.0
     near: float = 0.0
 
     @property
@@ -66,7 +83,17 @@ class Candidate:
     def score(self) -> float:
         # A whole list says more than was asked, mostly.
         listed = 0.1 if self.unit.kind == "list" else 0.0
-        return self.near + 0.6 * self.covered + 0.3 * self.own + 0.25 * self.fits + 0.3 * self.passage - listed
+        # A question answers nothing, what is "listed below" stands elsewhere, and a case that nobody named is one of several.
+        listed += 1.0 if asks(self.unit) else self.special
+        return (
+            self.near
+            + 0.6 * self.covered
+            + 0.3 * self.own
+            + 0.25 * self.fits
+            + 0.3 * self.passage
+            + TITLED * self.titled
+            - listed
+        )
 
 
 def chat_model(config: ProviderConfig) -> "Extractive":
@@ -95,16 +122,47 @@ class Extractive:
 
     async def reply(self, request: ModelRequest, stream: Stream) -> ModelReply:
         """Never fails: without the embedder the words alone decide. An answer of "" means that the passages do not say."""
-        candidates = await self.weigh(request)
-        if not candidates:
-            return ModelReply("", 0.0, (), NAME)
-        confidence = confidence_in(candidates[0])
+        request = replace(request, question=self._spelt(request))
+        confidence, chosen = await self._each(request) or await self._whole(request)
         if confidence < ABSTAIN:
             return ModelReply("", confidence, (), NAME)
-        chosen = choose(candidates)
         answer, used = fit(chosen, request.max_chars)
         await stream(answer)
         return ModelReply(answer, confidence, tuple(sorted({candidate.number for candidate in used})), NAME)
+
+    def _spelt(self, request: ModelRequest) -> str:
+        texts = [text for p in request.passages for text in (p.title, *p.headings, p.text)]
+        question = written_out(request.question)
+        try:
+            # A word that the embedder knows as one is a word.
+            alone = self._embedder.count_tokens("a")
+            return mended(question, texts, lambda word: self._embedder.count_tokens(word) <= alone)
+        except HookflashError:
+            return question
+
+    async def _whole(self, request: ModelRequest) -> tuple[float, list[Candidate]]:
+        """How sure we are, and what is said."""
+        candidates = await self.weigh(request)
+        return (confidence_in(candidates[0]), choose(candidates)) if candidates else (0.0, [])
+
+    async def _each(self, request: ModelRequest) -> tuple[float, list[Candidate]] | None:
+        """The same of a text that asks several things, when each of them has its answer; as sure as of the least sure."""
+        needs = needs_of(request.question, request.language)
+        if len(needs) < 2:
+            return None
+        found = [await self._whole(replace(request, question=need)) for need in needs]
+        least = min(confidence for confidence, _ in found)
+        if least < SEVERAL:
+            return None
+        said: dict[tuple[int, int], Candidate] = {}
+        longest = max((chosen for _, chosen in found), key=len)
+        while request.max_chars and len(longest) > 1 and _length(found) > request.max_chars:
+            # Each question keeps an answer.
+            longest.pop()
+            longest = max((chosen for _, chosen in found), key=len)
+        for _, chosen in found:
+            said.update(((each.number, each.unit.order), each) for each in chosen)
+        return least, list(said.values())
 
     async def weigh(self, request: ModelRequest) -> list[Candidate]:
         """What could answer the question, best first."""
@@ -158,10 +216,15 @@ def _candidates(asked: str, passage: Passage, number: int, everything: frozenset
     question = read_question(asked, language)
     whole = sum(question.weights.values()) or 1.0
     place = passage.dense if passage.dense is not None else passage.score
-    here = stems(f"{passage.title} {' '.join(passage.headings)} {passage.text}", language)
+    here = stems(f"{passage.title} {' '.join(passage.headings)} {passage.text}", language) | question.spanned(
+        passage.text
+    )
+    everything |= here
     found = []
     for unit in units(passage):
         own = stems(unit.text if unit.kind == "sentence" else unit.said, language)
+        own |= question.spanned(unit.text) if unit.kind == "row" else frozenset()
+        own |= question.naming if question.naming and question.fits(unit.text) else frozenset()
         around = stems(" ".join((*passage.headings, unit.heading, unit.title)), language)
         found.append(
             Candidate(
@@ -171,17 +234,53 @@ def _candidates(asked: str, passage: Passage, number: int, everything: frozenset
                 own=sum(w for stem, w in question.weights.items() if stem in own) / whole,
                 fits=_fits(question, unit),
                 passage=place,
-                absent=sum(w for stem, w in question.weights.items() if stem not in everything) / whole,
-                missing=sum(w for stem, w in question.weights.items() if stem not in here) / whole,
+                absent=sum(w for stem, w in question.weights.items() if stem not in everything | own) / whole,
+                missing=sum(w for stem, w in question.weights.items() if stem not in here | own) / whole,
+                special=_special(question, unit, language),
+                titled=0.0 if question.form else _titled(question, passage.title, language) / whole,
             )
         )
-    return found
+    return _rows_or_table(found)
+
+
+def _titled(question: Question, title: str, language: str) -> float:
+    named = stems(title, language)
+    return sum(weight for stem, weight in question.weights.items() if stem in named)
+
+
+def _special(question: Question, unit: Unit, language: str) -> float:
+    if unit.kind != "sentence":
+        # A number is given by itself rather than in the answer to something else.
+        return 0.1 if question.naming else 0.0
+    if POINTING.search(unit.text):
+        return 0.3
+    case = CASE.match(unit.text)
+    return 0.0 if case is None or question.weights.keys() & stems(case[0], language) else 0.15
+
+
+def _rows_or_table(found: list[Candidate]) -> list[Candidate]:
+    """Of each table the whole, where the question fits all its rows alike; else the rows."""
+    rows: dict[str, list[Candidate]] = {}
+    for candidate in found:
+        if candidate.unit.kind == "row":
+            rows.setdefault(candidate.unit.heading, []).append(candidate)
+    tables = {candidate.unit.heading for candidate in found if candidate.unit.kind == "table"}
+    whole = {heading for heading in tables if len({row.own for row in rows[heading]}) == 1}
+    dropped = {"row": whole, "table": tables - whole}
+    return [each for each in found if each.unit.heading not in dropped.get(each.unit.kind, ())]
 
 
 def _fits(question: Question, unit: Unit) -> float:
     if not question.form or (question.form in SOFT and unit.kind in {"record", "row"}):
         return 0.5
-    return 1.0 if question.fits(unit.text) else 0.5 if question.form in SOFT else 0.0
+    if question.fits(unit.text):
+        return 1.0
+    # Where no street is named, no address was given.
+    return 0.5 if question.form in SOFT else -0.5 if question.form == "address" else 0.0
+
+
+def _length(found: Sequence[tuple[float, list[Candidate]]]) -> int:
+    return sum(len(each.unit.said) + 1 for _, chosen in found for each in chosen)
 
 
 def confidence_in(best: Candidate) -> float:
@@ -197,13 +296,25 @@ def evidence(best: Candidate) -> tuple[float, ...]:
 def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The best unit with what it leans on before it and what completes it after it, in their order."""
     best = candidates[0]
-    if best.unit.kind == "row":
+    if best.unit.kind in {"row", "table"}:
         rows = [best, *_twins(best, candidates[1:])][:MOST]
         return sorted(rows, key=lambda candidate: (candidate.number, candidate.unit.order))
     if best.unit.kind != "sentence":
         return [best]
     near = {c.unit.order: c for c in candidates if c.number == best.number and c.unit.kind == "sentence"}
-    chosen = [best]
+    # As good an answer before it, or before what completes that, comes first: standard shipping before Mexico's.
+    first = next(
+        (
+            near[order]
+            for order in range(best.unit.order - MOST + 1, best.unit.order)
+            if all(between in near for between in range(order, best.unit.order))
+            and near[order].unit.heading == best.unit.heading
+            and near[order].score >= TWIN * best.score
+            and near[order].fits >= best.fits
+        ),
+        best,
+    )
+    chosen = [near[order] for order in range(first.unit.order, best.unit.order + 1)]
     while chosen[0].unit.leans and chosen[0].unit.order - 1 in near and len(chosen) < MOST:
         chosen.insert(0, near[chosen[0].unit.order - 1])
     while len(chosen) < MOST and chosen[-1].unit.order + 1 in near:
@@ -216,14 +327,17 @@ def choose(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _twins(row: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
-    """Rows of other tables on the same thing that answer as well: the Sundays of two stores, when none was named."""
+    """What answers as well: the Sundays of two stores, when none was named; both tents, when none was; two whole tables."""
     about = row.unit.text.partition(":")[0]
     return [
         other
         for other in others
-        if other.unit.kind == "row"
-        and other.unit.text.partition(":")[0] == about
-        and other.unit.heading != row.unit.heading
+        if other.unit.kind == row.unit.kind
+        and other.unit.title == row.unit.title
+        and (
+            other.unit.kind == "table"
+            or (other.unit.text.partition(":")[0] == about) != (other.unit.heading == row.unit.heading)
+        )
         and other.own == row.own
         and other.score >= TWIN * row.score
     ]

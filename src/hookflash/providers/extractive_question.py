@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from hookflash.knowledge.analyze import terms
+from hookflash.knowledge.questions_asked import ASKS, questions_of
+from hookflash.knowledge.sentences import split_sentences
 
 NUMBER = r"(?:\d+(?:[.,]\d+)?|one|two|three|four|five|six|seven|ten|twelve|un|uno|una|dos|tres|ein|eine|zwei|deux|due)"
 UNITS = (
@@ -31,15 +33,23 @@ WHEN = re.compile(
     r"|november|december|every)\b",
     re.IGNORECASE,
 )
-PLACE = re.compile(
+STREET = re.compile(
     r"\b\d+\s+[A-Z]\w+(?:\s\w+)?\s(?:Street|St|Road|Rd|Avenue|Ave|Lane|Boulevard|Blvd|Drive|Square|Way)\b|\bcalle\b"
-    r"|\w+(?:straße|strasse)\b|\brue\b|\bwww\.|https?:|\b(?:find|under|next to|behind|near|opposite|corner|link|located)\b"
+    r"|\w+(?:straße|strasse)\b|\brue\b",
+    re.IGNORECASE,
+)
+PLACE = re.compile(
+    rf"{STREET.pattern}"
+    r"|\bwww\.|https?:|\b(?:find|under|next to|behind|near|opposite|corner|link|located)\b"
     r"|\b(?:in|at|on) (?:your|our|the) (?:\w+ )?(?:account|page|site|website|app|store|shop|stores|shops|box|label|counter)\b",
     re.IGNORECASE,
 )
 PHONE = re.compile(r"\+?\d[\d ()-]{6,}\d")
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 WEIGHT = re.compile(r"\d\s?(?:g|kg|lb|lbs|oz|pounds?|kilos?|grams?)\b", re.IGNORECASE)
+SPAN = re.compile(
+    r"\b(?P<low>\d{1,6})(?:\s*(?:to|-|–|bis|a|à)\s*(?P<high>\d{1,6})\b|\s*(?:\+|or more|and more|and up|o más|ou plus|oder mehr))"
+)
 DIGIT = re.compile(rf"\b{NUMBER}\b", re.IGNORECASE)
 PERCENT = re.compile(r"\d\s?%|[$€£₹]\d+ (?:off|voucher)", re.IGNORECASE)
 POLICY = re.compile(
@@ -65,6 +75,14 @@ FORMS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         ("email", r"\be-?mail\b.*\b(?:address|for)\b|\bcorreo\b", EMAIL),
         ("phone", r"\b(?:phone|telephone)\b.*\bnumber\b|\btel[eé]fono\b", PHONE),
+        (
+            "address",
+            (
+                r"^\W*(?:and |so )?(?:what(?:'?s| is| are)?|where(?:'?s| is| are)|d[oó]nde (?:est[aá]n?|queda)) (?:\S+ ){0,3}?"
+                r"(?:address|located|location|you|stores?|shops?|tiendas?)\W*$"
+            ),
+            STREET,
+        ),
         (
             "duration",
             (
@@ -154,16 +172,22 @@ expire expiry
 pickup pick_up collect collection
 """
 
+MOST_NEEDS = 3
+
 # Words that a question to any company may have and that the answer need not repeat.
 LIGHT = """
 get got want need know tell like make take have use give go come back find let look see say think work please thank
-hi hello hey help possible available offer provide company shop store product item thing something anything anyone
+hi hello hey help possible allowed available offer provide company shop store product item thing something anything anyone
 someone way much many long question info information about still already ever now today also buy sell order your
 anymore max maximum minimum any old new time minute hour day week month year cost price whats lot really only
 exactly happen soon fast quick whole full per each every pls plz phone telephone number address email mail date
 name mean do does how when where who why if quiero necesito tienen tengo hacer puedo puede cuanto cuesta tarda
-tiempo hora abre abren llegar kya kab kitna kitne kitni chahiye karna sakta sakte mera milega
+tiempo hora abre abren llegar policy policies rule rules terms conditions details regarding hola kya kab kitna
+kitne kitni chahiye karna sakta sakte mera milega
 """
+
+# Words for what has a form that cannot be mistaken.
+NAMING = "phone telephone number email mail address location located tel teléfono correo dirección"
 
 FULL, SLIGHT = 1.0, 0.3
 WORD_PAIR = {
@@ -177,18 +201,26 @@ PAIRS = re.compile(r"\b(" + "|".join(map(re.escape, sorted(WORD_PAIR, key=len, r
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`weights` are the telling words (stems) and how much each matters; `form` names the kind of answer, "" for any.
+    """`weights` are the telling words (stems) and how much each matters; `form` names the kind of answer, "" for any, which
+    the words in `naming` ask for: a telephone number need not be called one.
 
     `fits` tells whether a text has what the form needs.
     """
 
     text: str
     weights: dict[str, float]
+    naming: frozenset[str]
     form: str
     answer: re.Pattern[str] | None
 
     def fits(self, text: str) -> bool:
         return self.answer is not None and self.answer.search(text) is not None
+
+    def spanned(self, text: str) -> frozenset[str]:
+        """Numbers of the question that lie within a span of the text: 30 in "25 to 49"."""
+        spans = [(int(span["low"]), int(span["high"] or 10**9)) for span in SPAN.finditer(text)]
+        numbers = (word for word in self.weights if word.isdigit() and len(word) < 10)
+        return frozenset(word for word in numbers if any(low <= int(word) <= high for low, high in spans))
 
 
 @lru_cache(maxsize=4096)
@@ -207,8 +239,21 @@ def read_question(text: str, language: str) -> Question:
     weights = {stem: SLIGHT if stem in light else FULL for stem in sorted(stems(text, language))}
     for name, cue, answer in FORMS:
         if cue.search(text):
-            return Question(text, weights, name, answer)
-    return Question(text, weights, "", None)
+            naming = (
+                stems(NAMING, language) & weights.keys() if name in {"phone", "email", "address"} else frozenset[str]()
+            )
+            return Question(text, weights, naming, name, answer)
+    return Question(text, weights, frozenset(), "", None)
+
+
+def needs_of(text: str, language: str) -> tuple[str, ...]:
+    """The questions that a text asks, each with telling words of its own; one alone where it cannot be taken apart."""
+    parts = [part for sentence in split_sentences(text) for part in questions_of(sentence.text)]
+    asking = [
+        part for part in parts if part.endswith("?") or ASKS.match(part) or any(cue.search(part) for _, cue, _ in FORMS)
+    ]
+    telling = [part for part in asking if FULL in read_question(part, language).weights.values()]
+    return tuple(telling) if len(telling) == len(parts) and 2 <= len(parts) <= MOST_NEEDS else (text,)
 
 
 @cache

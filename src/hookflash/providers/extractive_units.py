@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 from hookflash.knowledge.passage import Passage
 from hookflash.knowledge.sentences import BULLET, split_sentences
@@ -33,7 +34,8 @@ BLANK = frozenset({"details", "overview", "specifications", "features", "general
 class Unit:
     """One thing that can be said. `text` is plain; `heading` is over it, `title` names the whole document.
 
-    `kind`: sentence, item (of a list), row (of a table), record, list (all its items), steps (a numbered list), faq.
+    `kind`: sentence, item (of a list), row (of a table), table (all its rows), record, list (all its items), steps (a
+    numbered list), faq.
     `leans`: it needs the unit before it to be understood.
     """
 
@@ -52,7 +54,11 @@ class Unit:
     @property
     def said(self) -> str:
         """The text as it can be sent without what stood around it."""
-        if self.kind in {"row", "item", "list", "steps"} and self.label and self.label.lower() not in self.text.lower():
+        if (
+            self.kind in {"row", "table", "item", "list", "steps"}
+            and self.label
+            and self.label.lower() not in self.text.lower()
+        ):
             return closed(f"{self.label} - {self.text}" if ": " in self.text else f"{self.label}: {self.text}")
         return closed(self.text)
 
@@ -74,7 +80,8 @@ def _units(title: str, headings: tuple[str, ...], text: str) -> tuple[Unit, ...]
     found: list[Unit] = []
     for kind, over, content in read:
         if any(letter.isalnum() for letter in content):
-            leans = kind == "sentence" and bool(found) and LEANING.match(content) is not None
+            # What follows a question ("Missing a part? Tell us which.") is nothing without it.
+            leans = kind == "sentence" and bool(found) and (asks(found[-1]) or LEANING.match(content) is not None)
             found.append(Unit(content, kind, title, over, len(found), leans))
     return tuple(found)
 
@@ -97,16 +104,25 @@ def _read(lines: list[str], skipped: set[str], heading: str) -> Iterator[tuple[s
             continue
         if row:
             yield from (("sentence", heading, sentence) for sentence in _prose(prose))
-            prose = []
-        if row:
-            yield "row", heading, row
-        elif line.startswith("#") or (CAPTION.fullmatch(line) and at + 1 < len(lines) and lines[at + 1].strip()):
+            rows = list(takewhile(bool, map(_row, lines[at:])))
+            yield from (("row", heading, each) for each in rows)
+            joined = "; ".join(rows)
+            if len(rows) > 1 and len(joined) <= LIST_CHARS:
+                yield "table", heading, joined
+            prose, at = [], at + len(rows)
+            continue
+        if line.startswith("#") or (CAPTION.fullmatch(line) and at + 1 < len(lines) and lines[at + 1].strip()):
             yield from (("sentence", heading, sentence) for sentence in _prose(prose))
             heading, prose = plain(line), []
         elif plain(line) not in skipped:
             prose.append(line)
         at += 1
     yield from (("sentence", heading, sentence) for sentence in _prose(prose))
+
+
+def asks(unit: Unit) -> bool:
+    """Whether it is a question itself, which answers nothing."""
+    return unit.kind == "sentence" and unit.text.endswith("?")
 
 
 def _prose(lines: list[str]) -> list[str]:

@@ -40,6 +40,7 @@ class FaissIndex:
     """
 
     def __init__(self, directory: Path, place: IndexPlace) -> None:
+        place.only(("file",), ())
         name = place.text("file")
         if Path(name).name != name or not name.endswith(".faiss"):
             raise Invalid(

@@ -99,7 +99,9 @@ async def dial(vendor: Vendor, url: str, headers: Mapping[str, str], clock: Cloc
     except InvalidStatus as error:
         raise vendor.refused(error.response.status_code) from None
     except InvalidURI as error:
-        raise Misconfigured(f"The address of {vendor.name} is not one of a web socket.") from error
+        raise Misconfigured(
+            f"The address of {vendor.name} is not one of a web socket.", hint="write it as https://host or wss://host"
+        ) from error
     except (InvalidHandshake, ConnectionClosed, OSError, EOFError) as error:
         raise vendor.unreachable() from error
 

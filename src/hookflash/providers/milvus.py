@@ -21,6 +21,7 @@ T = TypeVar("T")
 SECONDS = 5.0
 # Its sentences carry what was asked; what fails is told by the errors raised here.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
 
 
 class MilvusIndex:
@@ -31,6 +32,9 @@ class MilvusIndex:
     """
 
     def __init__(self, directory: Path, place: IndexPlace, check_host: Resolve) -> None:
+        fields = ("id_field", "text_field", "title_field", "url_field", "vector_field")
+        place.only(("uri", "file", "collection", *fields), ("token",))
+        self._wanted = {field: str(place.options[field]) for field in fields if place.options.get(field)}
         name = place.options.get("file")
         if name is not None:
             if Path(name).name != name or not name.endswith(".db"):
@@ -144,6 +148,9 @@ class MilvusIndex:
         for name, option in ((self._vector, "vector_field"), (self._text, "text_field"), (self._id, "id_field")):
             if name not in fields and not (told.get("enable_dynamic_field") and option == "text_field"):
                 raise Invalid(f"the collection has no field {name!r}", field=f"index.options.{option}")
+        for option, name in self._wanted.items():
+            if name not in fields and not told.get("enable_dynamic_field"):
+                raise Invalid(f"the collection has no field {name!r}", field=f"index.options.{option}")
         self._metric = client.describe_index(self._collection, self._vector, timeout=SECONDS).get("metric_type", "")
         if self._metric not in ("COSINE", "IP", "L2"):
             raise Invalid(f"the collection compares by {self._metric}", field="index.options.collection")
@@ -171,6 +178,8 @@ class MilvusIndex:
             told = str(error.message).splitlines()[0][:200] if error.message else "no reason given"
             if "auth" in told.lower() or "permission" in told.lower():
                 raise Invalid("Milvus refuses the token", field="index.secrets.token") from error
+            if self._is_file and "open local" in told.lower():
+                raise Unavailable("another process has the file of Milvus Lite open, or it is none") from error
             raise Unavailable(f"Milvus does not answer as it should: {told}") from error
 
 

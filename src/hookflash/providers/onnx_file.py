@@ -1,4 +1,8 @@
-"""Knows the file format of ONNX models: finds the constants in one, and writes one. Protobuf, of which little is needed."""
+"""Knows the file format of ONNX models: finds the constants in one, and writes one.
+
+Protobuf, read and written here directly: of the format only some twenty fields are needed, and the `onnx` package weighs
+more than the models.
+"""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -6,11 +10,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-_FLOAT = 1
-_TYPES = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): 7}
+FLOAT, INT8, INT32, INT64 = 1, 3, 6, 7
+# Operators that ONNX Runtime brings along.
+FUSED = "com.microsoft"
+_TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.int8): INT8, np.dtype(np.int64): INT64}
 _VARINT, _EIGHT, _SIZED, _FOUR = 0, 1, 2, 5
 
 Array = NDArray[np.float32]
+# Of an input or output: the kind of its numbers, and its sizes, named where they vary.
+Shape = tuple[int, tuple[str | int, ...]]
 
 
 def read_floats(model: bytes) -> dict[str, Array]:
@@ -52,7 +60,7 @@ def _read_tensor(tensor: bytes, found: dict[str, Array], name: str | None) -> No
             name = value.decode()
         elif number == 9:
             raw = value
-    if kind == _FLOAT and name and raw:
+    if kind == FLOAT and name and raw:
         found[name] = np.frombuffer(raw, "<f4").reshape(shape)
 
 
@@ -89,14 +97,15 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 class OnnxGraph:
-    """A graph in the making; every value is known by its name. All inputs and outputs are float32, batch x width."""
+    """A graph in the making; every value is known by its name."""
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
 
-    def constant(self, array: NDArray[np.generic]) -> str:
-        """float32 or int64."""
+    def constant(self, value: NDArray[np.generic] | np.generic) -> str:
+        """float32, int8 or int64."""
+        array = np.asarray(value)
         name = f"c{len(self._constants)}"
         self._constants.append(
             b"".join(_number(1, size) for size in array.shape)
@@ -106,34 +115,55 @@ class OnnxGraph:
         )
         return name
 
-    def node(self, kind: str, inputs: list[str], *, output: str | None = None, axis: int | None = None) -> str:
+    def node(
+        self, kind: str, inputs: list[str], *, output: str | None = None, domain: str = "", **attributes: float
+    ) -> str:
         """An operator; gives the name of its output."""
         name = output or f"n{len(self._nodes)}"
-        attribute = b"" if axis is None else _field(5, _field(1, b"axis") + _number(3, axis) + _number(20, 2))
-        self._nodes.append(
-            b"".join(_field(1, given.encode()) for given in inputs)
-            + _field(2, name.encode())
-            + _field(4, kind.encode())
-            + attribute
-        )
+        self._add(kind, inputs, [name], domain, attributes)
         return name
 
-    def model(self, *, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
-        """The file; inputs and outputs by name with their widths."""
+    def nodes(self, kind: str, inputs: list[str], *, outputs: int) -> list[str]:
+        """An operator with several outputs; gives their names."""
+        names = [f"n{len(self._nodes)}.{index}" for index in range(outputs)]
+        self._add(kind, inputs, names, "", {})
+        return names
+
+    def _add(self, kind: str, inputs: list[str], outputs: list[str], domain: str, attributes: dict[str, float]) -> None:
+        self._nodes.append(
+            b"".join(_field(1, name.encode()) for name in inputs)
+            + b"".join(_field(2, name.encode()) for name in outputs)
+            + _field(4, kind.encode())
+            + b"".join(_field(5, _attribute(name, value)) for name, value in attributes.items())
+            + _field(7, domain.encode())
+        )
+
+    def model(self, *, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> bytes:
+        """The file."""
         graph = (
             b"".join(_field(1, node) for node in self._nodes)
             + _field(2, b"hookflash")
             + b"".join(_field(5, constant) for constant in self._constants)
-            + b"".join(_field(11, _value(name, width)) for name, width in inputs.items())
-            + b"".join(_field(12, _value(name, width)) for name, width in outputs.items())
+            + b"".join(_field(11, _value(name, shape)) for name, shape in inputs.items())
+            + b"".join(_field(12, _value(name, shape)) for name, shape in outputs.items())
         )
-        opset = _field(8, _field(1, b"") + _number(2, 17))
-        return _number(1, 8) + _field(2, b"hookflash") + _field(7, graph) + opset
+        opsets = _field(8, _field(1, b"") + _number(2, 17)) + _field(8, _field(1, FUSED.encode()) + _number(2, 1))
+        return _number(1, 8) + _field(2, b"hookflash") + _field(7, graph) + opsets
 
 
-def _value(name: str, width: int) -> bytes:
-    shape = _field(1, _field(2, b"batch")) + _field(1, _number(1, width))
-    return _field(1, name.encode()) + _field(2, _field(1, _number(1, _FLOAT) + _field(2, shape)))
+def _attribute(name: str, value: float) -> bytes:
+    start = _field(1, name.encode())
+    if isinstance(value, float):
+        return start + b"\x15" + struct.pack("<f", value) + _number(20, 1)
+    return start + _number(3, value) + _number(20, 2)
+
+
+def _value(name: str, shape: Shape) -> bytes:
+    kind, sizes = shape
+    dimensions = b"".join(
+        _field(1, _field(2, size.encode()) if isinstance(size, str) else _number(1, size)) for size in sizes
+    )
+    return _field(1, name.encode()) + _field(2, _field(1, _number(1, kind) + _field(2, dimensions)))
 
 
 def _number(field: int, value: int) -> bytes:

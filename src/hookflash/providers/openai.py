@@ -33,22 +33,27 @@ _DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "
 _NEW = frozenset({"response_format", "stream_options"})
 _OPTIONAL = ("response_format", "stream_options", "temperature", "max_completion_tokens", "max_tokens")
 
+# The model of who sets a key and names none.
+USUAL = "gpt-4o-mini"
+
 # A stream and its first piece.
 Begun = tuple[AsyncIterator[ChatCompletionChunk], ChatCompletionChunk]
 
 
 class OpenAIModel:
-    """A chat model of an OpenAI-compatible server; `name` is `openai:<model>`."""
+    """A chat model of an OpenAI-compatible server; `name` is `openai:<model>`.
+
+    Without a model it is OpenAI's usual one; of another server, the first that the server lists.
+    """
 
     generative = True
     sees_images = True
 
     def __init__(self, config: ProviderConfig) -> None:
-        if not config.model:
-            raise Misconfigured("The model is not named.", hint="for example openai:gpt-4o-mini")
-        self.name = f"openai:{config.model}"
         self._config = config
         self._client, self._at_home = client_of(config)
+        self._model = config.model or (USUAL if self._at_home else "")
+        self.name = f"openai:{self._model}" if self._model else "openai"
         self._refused: set[str] = set()
         # OpenAI itself wants the newer name, other servers often know only the older one.
         self._limits = (
@@ -128,6 +133,12 @@ class OpenAIModel:
 
     async def _open(self, request: ModelRequest) -> openai.AsyncStream[ChatCompletionChunk]:
         """Ask, and ask for less when the server refuses a parameter, which is remembered."""
+        if not self._model:
+            listed = (await self._client.models.list()).data
+            if not listed:
+                raise ModelFailed("The server of OPENAI_BASE_URL has no model.", retryable=True)
+            self._model = listed[0].id
+            self.name = f"openai:{self._model}"
         while True:
             sent = self._parameters(request)
             try:
@@ -154,7 +165,7 @@ class OpenAIModel:
             **dict.fromkeys(self._limits[:1], request.max_tokens + _OVERHEAD),
         }
         return {
-            "model": self._config.model,
+            "model": self._model,
             "stream": True,
             "messages": [{"role": "system", "content": request.system}, *map(_message, request.messages)],
             **({"tools": [_function(tool) for tool in request.tools]} if request.tools else {}),

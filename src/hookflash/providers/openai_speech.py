@@ -49,7 +49,10 @@ class OpenAITranscriber:
         except httpx2.HTTPError as error:
             raise Unavailable("The transcription service cannot be reached.") from error
         if answer.status_code == 401:
-            raise Misconfigured("The transcription service refused OPENAI_API_KEY.")
+            raise Misconfigured(
+                "The transcription service refused OPENAI_API_KEY.",
+                hint="make a new key, or see whose OPENAI_BASE_URL is",
+            )
         if answer.status_code in (400, 415, 422):
             raise Invalid("The transcription service cannot read this recording.", field="media")
         if answer.status_code != 200:

@@ -90,7 +90,9 @@ class WhisperStt:
         except httpx2.HTTPError as error:
             raise VENDOR.unreachable() from error
         except httpx2.InvalidURL as error:
-            raise Misconfigured("OPENAI_BASE_URL is not an address.") from error
+            raise Misconfigured(
+                "OPENAI_BASE_URL is not an address.", hint="such as http://127.0.0.1:8000/v1"
+            ) from error
         if answer.status_code != httpx2.codes.OK:
             raise VENDOR.refused(answer.status_code)
         try:

@@ -34,6 +34,8 @@ class PgvectorIndex:
     """
 
     def __init__(self, place: IndexPlace, resolve: Resolve) -> None:
+        columns = ("id_column", "text_column", "vector_column", "title_column", "url_column")
+        place.only(("table", *columns, "text_search"), ("url",))
         self._resolve = resolve
         self._info = _parsed(place.secret("url"))
         self._table = sql.SQL(".").join(sql.Identifier(_name(part, "table")) for part in place.text("table").split("."))
@@ -75,8 +77,9 @@ class PgvectorIndex:
                 f"the column is of the type {told}; it must be vector(n) or halfvec(n)",
                 field="index.options.vector_column",
             )
-        self._dimensions = int(found[1])
         self._type = told.partition("(")[0]
+        await self._readable()
+        self._dimensions = int(found[1])
         return IndexFacts(self._dimensions, int(rows[0]["entries"]), by_text=self._search is not None)
 
     async def search(self, vector: Vector | None, text: str | None, limit: int) -> Sequence[Hit]:
@@ -123,6 +126,19 @@ class PgvectorIndex:
             await self.facts()
         if vector is not None and len(vector) != self._dimensions:
             raise Invalid(f"a vector has {len(vector)} numbers, the index {self._dimensions} dimensions")
+
+    async def _readable(self) -> None:
+        """Whether what a search needs is there. Raises Invalid."""
+        await self._ask(sql.SQL("select {} from {} limit 0").format(self._shown(), self._table))
+        if self._search is not None:
+            try:
+                await self._ask(
+                    sql.SQL("select to_tsvector({}::regconfig, {}) from {} limit 0").format(
+                        sql.Literal(self._search), self._columns["text"], self._table
+                    )
+                )
+            except Invalid as error:
+                raise Invalid(error.message, field="index.options.text_search") from None
 
     async def _by_meaning(self, vector: Vector, limit: int) -> list[Hit]:
         query = sql.SQL(
@@ -179,7 +195,7 @@ class PgvectorIndex:
             raise Invalid(f"the database refuses: {str(error).splitlines()[0][:200]}", field="index") from None
 
     async def _open(self) -> Connections:
-        host, port = str(self._info["host"]), int(self._info.get("port", 5432))
+        host, port = str(self._info["host"]), int(self._info["port"])
         info = dict(self._info)
         if not host.startswith("/"):
             # Pinned: what is asked is what was looked at, whatever the name says a moment later.
@@ -219,7 +235,11 @@ def _parsed(url: str) -> dict[str, Any]:
     if unknown or not host or "," in host:
         told = f"it must not carry {', '.join(unknown)}" if unknown else "it names one host"
         raise Invalid(f"the address of the database: {told}", field="index.secrets.url")
-    return dict(info)
+    port = str(info.get("port") or "5432")
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65_536):
+        raise Invalid("the address of the database: its port is no number of a port", field="index.secrets.url")
+    # Without one the library would show that server the operator's own, from PGPASSWORD or ~/.pgpass.
+    return {**info, "port": port, "password": info.get("password") or "none"}
 
 
 def _name(given: str, option: str) -> str:

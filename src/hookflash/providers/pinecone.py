@@ -26,6 +26,7 @@ class PineconeIndex:
     """
 
     def __init__(self, client: httpx2.AsyncClient, place: IndexPlace) -> None:
+        place.only(("index", "namespace", "text_key", "title_key", "url_key", "api_url"), ("api_key",))
         self._client = client
         self._name = place.text("index")
         self._namespace = place.options.get("namespace", "")

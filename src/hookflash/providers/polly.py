@@ -59,7 +59,10 @@ class PollyTts:
         self._engine, self._voice = model_and_voice(config, "neural", "")
         region = config.text("AWS_REGION")
         if region is None:
-            raise Misconfigured("AWS_REGION is not set, and Amazon Polly must be asked somewhere.")
+            raise Misconfigured(
+                "AWS_REGION is not set, and Amazon Polly must be asked somewhere.",
+                hint="such as AWS_REGION=eu-central-1",
+            )
         self._region = region
         self._url = (config.text("AWS_ENDPOINT_URL_POLLY") or f"https://polly.{region}.amazonaws.com").rstrip(
             "/"

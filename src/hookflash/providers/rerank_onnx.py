@@ -102,11 +102,16 @@ class OnnxReranker:
         return scores
 
 
+_WANTED = "HOOKFLASH_RERANKER=onnx:DIRECTORY wants model.onnx and tokenizer.json of a cross-encoder, as exported for Hugging Face"
+
+
 def _load(directory: Path) -> tuple[Tokenizer, InferenceSession]:
     try:
         tokenizer = Tokenizer.from_str((directory / "tokenizer.json").read_text(encoding="utf-8"))
     except Exception as error:  # the tokenizers package raises nothing more exact
-        raise Misconfigured(f"The re-ranker's file {directory / 'tokenizer.json'} cannot be read.") from error
+        raise Misconfigured(
+            f"The re-ranker's file {directory / 'tokenizer.json'} cannot be read.", hint=_WANTED
+        ) from error
     # Of a pair that is too long the passage is cut, not the question.
     tokenizer.enable_truncation(MAX_TOKENS, strategy="only_second")
     tokenizer.no_padding()
@@ -117,11 +122,12 @@ def _load(directory: Path) -> tuple[Tokenizer, InferenceSession]:
     try:
         session = InferenceSession(str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, RuntimeException) as error:
-        raise Misconfigured(f"The re-ranker's file {directory / 'model.onnx'} cannot be read.") from error
+        raise Misconfigured(f"The re-ranker's file {directory / 'model.onnx'} cannot be read.", hint=_WANTED) from error
     strange = sorted({each.name for each in session.get_inputs()} - _KNOWN)
     if strange:
         raise Misconfigured(
-            f"The re-ranker's model wants {strange[0]!r}, which a cross-encoder of texts does not need."
+            f"The re-ranker's model wants {strange[0]!r}, which a cross-encoder of texts does not need.",
+            hint=_WANTED,
         )
     return tokenizer, session
 

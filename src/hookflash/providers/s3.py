@@ -58,7 +58,10 @@ class BucketBlobs:
                 raise NotFound("The attachment is not in the bucket.") from None
             raise Unavailable("The bucket refused to give an attachment.") from error
         except self._errors.BotoCoreError as error:
-            raise Unavailable("The bucket cannot be reached.") from error
+            raise Unavailable(
+                "The bucket cannot be reached.",
+                hint="see HOOKFLASH_MEDIA_BUCKET, HOOKFLASH_MEDIA_ENDPOINT and AWS_REGION",
+            ) from error
 
     async def delete(self, key: str) -> None:
         await self._call("delete_object", "delete", Key=self._prefix + key)
@@ -69,4 +72,7 @@ class BucketBlobs:
         except self._errors.ClientError as error:
             raise Unavailable(f"The bucket refused to {what} an attachment.") from error
         except self._errors.BotoCoreError as error:
-            raise Unavailable("The bucket cannot be reached.") from error
+            raise Unavailable(
+                "The bucket cannot be reached.",
+                hint="see HOOKFLASH_MEDIA_BUCKET, HOOKFLASH_MEDIA_ENDPOINT and AWS_REGION",
+            ) from error

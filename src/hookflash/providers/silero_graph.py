@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hookflash.providers.onnx_file import Array, OnnxGraph
+from hookflash.providers.onnx_file import FLOAT, Array, OnnxGraph
 
 SAMPLES = 288
 HIDDEN = 128
@@ -38,10 +38,10 @@ def build(floats: Mapping[str, Array]) -> bytes:
     last = weights["decoder.decoder.2.weight"].reshape(1, HIDDEN).T
     score = _gemm(graph, graph.node("Relu", [hidden]), last, weights["decoder.decoder.2.bias"])
     graph.node("Sigmoid", [score], output="probability")
-    state = {"hidden": HIDDEN, "cell": HIDDEN}
+    state = (FLOAT, ("batch", HIDDEN))
     return graph.model(
-        inputs={"samples": SAMPLES, **state},
-        outputs={"probability": 1, **{f"new_{name}": width for name, width in state.items()}},
+        inputs={"samples": (FLOAT, ("batch", SAMPLES)), "hidden": state, "cell": state},
+        outputs={"probability": (FLOAT, ("batch", 1)), "new_hidden": state, "new_cell": state},
     )
 
 

@@ -47,10 +47,16 @@ class Vault:
                     path, mount_point=self._mount, raise_on_deleted_version=True
                 )
             except self._failures.InvalidPath:
-                raise Misconfigured(f"Vault has no secret {path} (engine {self._mount}).") from None
+                raise Misconfigured(
+                    f"Vault has no secret {path} (engine {self._mount}).",
+                    hint="HOOKFLASH_VAULT_PATH names another engine; it has to be a key-value engine of version 2",
+                ) from None
             except (self._failures.Forbidden, self._failures.Unauthorized):
                 raise Misconfigured(f"VAULT_TOKEN may not read the Vault secret {path}.") from None
             except self._unreachable:
-                raise Unavailable(f"Vault at {self._address} does not answer.") from None
+                raise Unavailable(
+                    f"Vault at {self._address} does not answer.",
+                    hint="see whether VAULT_ADDR is right and Vault unsealed",
+                ) from None
             self._read[path] = answer["data"]["data"]
         return self._read[path]

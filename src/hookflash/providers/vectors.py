@@ -25,7 +25,10 @@ def open_vectors(config: VectorsConfig, vendor: str = "milvus") -> ChunkVectors:
     """The place of these vectors, not yet asked for anything. Raises Misconfigured where the vendor is not installed."""
     points = tuple(entry_points(group=VECTORS, name=vendor))
     if not points:
-        raise Misconfigured(f"There is no place for vectors named {vendor!r}.")
+        raise Misconfigured(
+            f"There is no place for vectors named {vendor!r}.",
+            hint="install the package that brings it (group hookflash.vectors)",
+        )
     try:
         make = cast(Callable[[VectorsConfig], ChunkVectors], points[0].load())
     except ModuleNotFoundError as error:

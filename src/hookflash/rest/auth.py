@@ -113,6 +113,7 @@ def check_scopes(scopes: Iterable[str]) -> frozenset[str]:
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="The API key as a bearer token.")
+_ADMITTED = "hookflash.principal"
 _basic = HTTPBasic(auto_error=False, scheme_name="basic", description="The API key as the password, any user name.")
 
 
@@ -122,10 +123,18 @@ async def principal(
     basic: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
 ) -> Principal:
     """The caller, from `Authorization: Bearer` or the password of `Authorization: Basic`."""
+    admitted: Principal | None = request.scope.get(_ADMITTED)
+    if admitted is not None:
+        return admitted
     if bearer is None and basic is None:
         raise Unauthenticated("Send an API key as a bearer token, or as the password of basic authentication.")
     doorkeeper: Doorkeeper = request.app.state.doorkeeper
     return await doorkeeper.admit(bearer.credentials if bearer else basic.password if basic else "")
+
+
+async def admit_first(request: Request) -> None:
+    """Find the caller of a request before its body is read: who has no key is not listened to. Raises as `principal`."""
+    request.scope[_ADMITTED] = await principal(request, await _bearer(request), await _basic(request))
 
 
 def require(scope: str) -> Any:

@@ -83,7 +83,7 @@ def install(app: FastAPI) -> None:
 
     async def not_valid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        fields = [FieldError(field=_path(e["loc"]), message=str(e["msg"])) for e in error.errors()]
+        fields = [FieldError(field=_path(e["loc"]), message=_why(e)) for e in error.errors()]
         detail = "The request is not acceptable; `errors` says which parts, and why."
         return _response(422, "Invalid", detail, _request_id(request.scope), fields)
 
@@ -179,6 +179,13 @@ def _methods(app: FastAPI, request: Request) -> str:
 def _request_id(scope: Scope) -> str | None:
     found = scope.get("state", {}).get("request_id")
     return found if isinstance(found, str) else None
+
+
+def _why(error: Mapping[str, Any]) -> str:
+    """What is wrong with one part. A body of another type than JSON, curl's default, comes here as unread bytes."""
+    if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
+        return "The body must be JSON, sent with the header Content-Type: application/json."
+    return str(error["msg"])
 
 
 def _path(location: Iterable[str | int]) -> str:

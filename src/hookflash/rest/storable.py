@@ -6,13 +6,16 @@ from math import isfinite
 from typing import Annotated, Any
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
 from hookflash.base.errors import Invalid
+from hookflash.rest.auth import admit_first, principal
 
 MAX_DEPTH = 32
+MAX_VALUES = 200_000
 OBJECT_BYTES = 8_000
 OBJECT_DEPTH = 5
 
@@ -25,10 +28,13 @@ class StorableRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         reads_json = self.body_field is not None
+        needs_key = reads_json and _asks(self.dependant)
 
         async def checked(request: Request) -> Response:
             if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
                 raise Invalid(_UNSTORABLE)
+            if needs_key:
+                await admit_first(request)
             if reads_json and _is_json(request.headers.get("content-type", "")):
                 body = await request.body()
                 if body:
@@ -36,6 +42,11 @@ class StorableRoute(APIRoute):
             return await handle(request)
 
         return checked
+
+
+def _asks(dependant: Dependant) -> bool:
+    """Whether something that a route depends on is its caller."""
+    return dependant.call is principal or any(_asks(each) for each in dependant.dependencies)
 
 
 class _Parsed(Request):
@@ -69,8 +80,13 @@ def _no_constant(name: str) -> object:
 
 def _check(value: object) -> None:
     waiting: list[tuple[str, object, int]] = [("", value, 0)]
+    seen = 1
     while waiting:
         path, found, depth = waiting.pop()
+        if isinstance(found, dict | list):
+            seen += len(found)
+            if seen > MAX_VALUES:
+                raise Invalid(f"The body has more than {MAX_VALUES:,} values.", field="body")
         if depth > MAX_DEPTH:
             raise Invalid(f"The body is nested more than {MAX_DEPTH} levels deep.", field="body")
         match found:

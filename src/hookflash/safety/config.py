@@ -135,6 +135,6 @@ class SafetyConfig(_Strict):
         default="block", description="What becomes of a question about a barred topic: refused, or left to a person."
     )
     barred_likeness: Share = Field(
-        default=0.42, description="How like a barred topic a question must be (cosine of the embedding)."
+        default=0.4, description="How like a barred topic a question must be (cosine of the embedding)."
     )
     spend: SpendConfig = Field(default_factory=SpendConfig, description="The most that answers may cost.")

@@ -14,6 +14,7 @@ INSTRUCTS = 0.65
 HIDDEN = 0.3
 # From here on the classifier is named among the reasons.
 ALIKE = 0.4
+_REMEMBERED = 1_000
 BY_LIKENESS = "is written like one"
 
 
@@ -31,12 +32,12 @@ class Suspicion:
 
 def suspect(text: str) -> Suspicion:
     """What a person wrote."""
-    return _suspect(text, False)
+    return _known(text, False)
 
 
 def instructs(sentence: str) -> Suspicion:
     """One sentence, or a few, of a document, a web page or a tool's answer: does it speak to the assistant that reads it."""
-    return _suspect(sentence, True)
+    return _known(sentence, True)
 
 
 def by_rules(text: str, *, inside: bool = False) -> Suspicion:
@@ -57,6 +58,11 @@ def by_rules(text: str, *, inside: bool = False) -> Suspicion:
 def instructing(sentences: Sequence[str]) -> list[int]:
     """The places of those of a document's sentences that instruct whoever reads it by machine."""
     return [place for place, sentence in enumerate(sentences) if instructs(sentence).score >= INSTRUCTS]
+
+
+def _known(text: str, inside: bool) -> Suspicion:
+    """Long texts hardly come twice, and would fill the memory."""
+    return (_suspect if len(text) <= _REMEMBERED else _suspect.__wrapped__)(text, inside)
 
 
 @lru_cache(16_384)

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
-from hookflash.safety.personal import KINDS, PATTERNS, Finder, Span
+from hookflash.safety.personal import KINDS, LABELS, PATTERNS, Finder, Span
 
 _PLACE = re.compile(r"\[\s*(" + "|".join(KINDS) + r")[ _-]?(\d{1,4})\s*\]", re.IGNORECASE)
 # The longest that a placeholder can be while it is still coming in.
@@ -72,9 +72,16 @@ class Masker:
             case _:
                 return value
 
-    def unmask(self, text: str) -> str:
-        """The text with the values back in; placeholders that we did not give stay."""
-        return _PLACE.sub(lambda found: self._values.get(_key(found), found.group()), text)
+    def unmask(self, text: str, without: Sequence[str] = ()) -> str:
+        """The text with the values back in; placeholders that we did not give stay. Of kinds in `without` it only says what
+        stood there."""
+
+        def value(found: re.Match[str]) -> str:
+            known = self._values.get(_key(found))
+            kind = found[1].casefold()
+            return found.group() if known is None else LABELS[kind] if kind in without else known
+
+        return _PLACE.sub(value, text)
 
     def unmask_value(self, value: Any) -> Any:
         """The same in every text of a JSON value."""
@@ -104,8 +111,9 @@ class Masker:
 class Unmasking:
     """Puts values back into words that come in pieces: what may be the beginning of a placeholder waits for its end."""
 
-    def __init__(self, masker: Masker) -> None:
+    def __init__(self, masker: Masker, without: Sequence[str] = ()) -> None:
         self._masker = masker
+        self._without = without
         self._held = ""
 
     def feed(self, piece: str) -> str:
@@ -114,12 +122,12 @@ class Unmasking:
         at = text.rfind("[")
         whole = at < 0 or "]" in text[at:] or len(text) - at > _LONGEST
         self._held = "" if whole else text[at:]
-        return self._masker.unmask(text if whole else text[:at])
+        return self._masker.unmask(text if whole else text[:at], self._without)
 
     def end(self) -> str:
         """What was waiting."""
         held, self._held = self._held, ""
-        return self._masker.unmask(held)
+        return self._masker.unmask(held, self._without)
 
 
 def _key(found: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from hookflash.safety.pii import numbers
 from hookflash.safety.rule_file import words
@@ -58,6 +58,11 @@ _PHONE = re.compile(
 )
 _DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}|(?:19|20)\d\d[-. ]+(?:19|20)\d\d")
 _AMOUNT = re.compile(r"\d{1,3}(?:[ .,\u00a0]\d{3})+")
+# Before what looks like an amount, such as 612 345 678, but is a telephone number.
+_CALLED = re.compile(
+    r"\b(?:ll[aá]m\w*|tel[eé]?f?\w*|m[oó]vil|celular|call|text|ring|phone|mobile|whatsapp|n[uú]mero|number|फोन|फ़ोन|मोबाइल)\W+(?:[^\W\d]+\W+){0,2}$",
+    re.IGNORECASE,
+)
 _WAY = (
     r"(?:street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|way|place|pl|square|sq|terrace|ter|close|circle|cir|highway|hwy|parkway|pkwy|crescent|alley|mews|row"
     r"|nagar|marg|colony|enclave|chowk|gali|vihar|layout|cross|main)"
@@ -124,6 +129,34 @@ def conceal(text: str, kinds: Sequence[str], names: Sequence[str] = ()) -> str:
     return "".join((*out, text[at:]))
 
 
+def concealed(value: Any, kinds: Sequence[str], names: Sequence[str] = ()) -> Any:
+    """The same in every text of a JSON value."""
+    match value:
+        case str():
+            return conceal(value, kinds, names)
+        case dict():
+            return {name: concealed(each, kinds, names) for name, each in value.items()}
+        case list():
+            return [concealed(each, kinds, names) for each in value]
+        case _:
+            return value
+
+
+def unsaid(text: str, said: str, kinds: Sequence[str]) -> str:
+    """An answer to what was `said` that does not say personal data of these kinds back: in its place stands what it is."""
+    values = {_bare(said[span.start : span.end]) for span in find(said, kinds)}
+    out, at = [], 0
+    for span in find(text, kinds) if values else ():
+        if _bare(text[span.start : span.end]) in values:
+            out += [text[at : span.start], LABELS[span.kind]]
+            at = span.end
+    return "".join((*out, text[at:]))
+
+
+def _bare(value: str) -> str:
+    return "".join(c for c in value.casefold() if c.isalnum())
+
+
 def iban(text: str) -> bool:
     """Whether the check digits of an IBAN are right."""
     compact = re.sub(r"[ -]", "", text).upper()
@@ -154,7 +187,9 @@ def _phones(text: str) -> Iterable[tuple[int, int]]:
         if digits >= 12 and re.match(r"[ -]?\d{3,4}\b", text[found.end() :]):
             # A card's number with a wrong digit, or a reference.
             continue
-        if _DATE.fullmatch(whole) or _AMOUNT.fullmatch(whole):
+        if _DATE.fullmatch(whole) or (
+            _AMOUNT.fullmatch(whole) and not _CALLED.search(text[max(0, found.start() - 40) : found.start()])
+        ):
             continue
         if (
             whole.startswith("+")

@@ -3,11 +3,19 @@
 import re
 from functools import lru_cache
 
-_WORDS = {
-    word: str(value)
-    for value, words in enumerate(("zero oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
-    for word in words.split()
-}
+_SPOKEN = (
+    "zero oh cero",
+    "one uno",
+    "two dos",
+    "three tres",
+    "four cuatro",
+    "five cinco",
+    "six seis",
+    "seven siete",
+    "eight ocho",
+    "nine nueve",
+)
+_WORDS = {word: str(value) for value, words in enumerate(_SPOKEN) for word in words.split()}
 _TOKEN = rf"(?:\b(?:(?P<times>double|triple)\s+)?(?P<word>{'|'.join(_WORDS)})\b|(?:\b(?P<more>double|triple)\s+)?(?P<digits>\d+))"
 _ONE = re.compile(_TOKEN, re.IGNORECASE)
 _PLAIN = re.sub(r"\?P<\w+>", "?:", _TOKEN)
@@ -125,4 +133,8 @@ def _digits(token: re.Match[str]) -> str:
     times = {"double": 2, "triple": 3}.get((token["times"] or token["more"] or "").casefold(), 1)
     if token["word"]:
         return _WORDS[token["word"].casefold()] * times
-    return token["digits"][0] * (times - 1) + token["digits"]
+    written = token["digits"]
+    if not written.isascii():
+        # ४१११ as well as 4111.
+        written = "".join(str(int(digit)) for digit in written)
+    return written[0] * (times - 1) + written

@@ -49,11 +49,6 @@ def decoded(mulaw: bytes) -> Samples:
     return _DECODING.take(np.frombuffer(mulaw, np.uint8))
 
 
-def decoded_floats(mulaw: bytes) -> Floats:
-    """Samples between -1 and 1."""
-    return FLOATS.take(np.frombuffer(mulaw, np.uint8))
-
-
 def encoded(samples: Samples) -> bytes:
     """Mu-law of linear samples."""
     return _ENCODING.take(np.ascontiguousarray(samples, np.int16).view(np.uint16)).tobytes()

@@ -19,7 +19,6 @@ from hookflash.speech.events import (
     HungUp,
     LookUp,
     Marked,
-    Measured,
     Play,
     Pressed,
     ReplyText,
@@ -45,6 +44,8 @@ from hookflash.speech.tongue import Tongue
 PREFETCH = 2
 DIGITS_PAUSE, DIGITS_MOST = 2.0, 64
 NEVER = float("inf")
+# A fifth of a second.
+FIRST = BYTES_PER_SECOND // 5
 
 
 class CallMachine:
@@ -209,6 +210,7 @@ class CallMachine:
         self._ear.forget()
         if self._turn is not None and self._turn.said == said:
             self._turn.confirmed = True
+            self._turn.ended, self._turn.final_at = self._ear.ended, self._ear.final_at
         else:
             self._begin(said, now, confirmed=True)
         self._reprompted = 0
@@ -220,7 +222,9 @@ class CallMachine:
     def _begin(self, said: str, now: float, *, confirmed: bool) -> None:
         self._turns += 1
         self._playback.forget()
-        self._turn = SpokenTurn(self._turns, said, confirmed, began=now)
+        self._turn = SpokenTurn(
+            self._turns, said, confirmed, began=now, ended=self._ear.ended, final_at=self._ear.final_at
+        )
         self._out.append(BeginTurn(self._turns, said, early=not confirmed, language=self._language_of(said)))
 
     def _language_of(self, said: str) -> str | None:
@@ -309,12 +313,15 @@ class CallMachine:
             audio = bytes(turn.waiting[turn.head])
             turn.waiting[turn.head].clear()
             if audio:
-                self._out.append(Play(audio))
                 self._playback.sent(turn.head, audio, now)
                 if not turn.spoken:
                     turn.spoken = True
                     turn.first_sound = now
-                    self._out.append(SetMark(f"{self._playback.generation}.first.{len(audio)}"))
+                    # Its mark stands near the beginning: who interrupts soon has heard that much.
+                    first, audio = audio[:FIRST], audio[FIRST:]
+                    self._out += [Play(first), SetMark(f"{self._playback.generation}.first.{len(first)}")]
+                if audio:
+                    self._out.append(Play(audio))
             if turn.head not in turn.done:
                 break
             self._out.append(SetMark(self._playback.complete(turn.head)))
@@ -359,16 +366,7 @@ class CallMachine:
             heard = turn.whole
         if not turn.own:
             self._out.append(Heard(turn.number, turn.said, heard, turn.whole, interrupted))
-            end = self._ear.ended if self._ear.ended is not None else turn.began
-            self._out.append(
-                Measured(
-                    turn.number,
-                    *(
-                        None if at is None else round(at - end, 4)
-                        for at in (self._ear.final_at, turn.began, turn.first_text, turn.first_sound, turn.first_played)
-                    ),
-                )
-            )
+            self._out.append(turn.measured())
         self._turn = None
         self._playback.forget()
         self._filler_at = NEVER

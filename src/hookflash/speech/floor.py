@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from hookflash.speech import endpoint
-from hookflash.speech.events import TurnJudged, Words
+from hookflash.speech.events import Measured, TurnJudged, Words
 from hookflash.speech.phrases import Phrases
 
 # Fewer words tell nothing yet, unless they are numbers.
@@ -83,7 +83,10 @@ class Listening:
 
 @dataclass(slots=True)
 class SpokenTurn:
-    """A turn that is being thought about or spoken. `own`: ours alone (greeting, reprompt), said to nobody's question."""
+    """A turn that is being thought about or spoken. `own`: ours alone (greeting, reprompt), said to nobody's question.
+
+    `ended` is when the voice ceased that it answers, `final_at` when the last final words of that came.
+    """
 
     number: int
     said: str
@@ -102,7 +105,15 @@ class SpokenTurn:
     first_text: float | None = None
     first_sound: float | None = None
     first_played: float | None = None
+    ended: float | None = None
+    final_at: float | None = None
 
     @property
     def whole(self) -> str:
         return " ".join(t for n, t in enumerate(self.texts) if n not in self.asides)
+
+    def measured(self) -> Measured:
+        """What it took, from the end of the voice that it answers: one over our answer has an end of its own."""
+        end = self.began if self.ended is None else self.ended
+        times = (self.final_at, self.began, self.first_text, self.first_sound, self.first_played)
+        return Measured(self.number, *(None if at is None else round(at - end, 4) for at in times))

@@ -10,6 +10,7 @@ import structlog
 
 from hookflash.base.errors import HookflashError
 from hookflash.base.tasks import bare_error
+from hookflash.speech.afterwards import Alarm, Keeper
 from hookflash.speech.call import CallMachine
 from hookflash.speech.devices import Devices as Devices
 from hookflash.speech.devices import Line as Line
@@ -59,9 +60,11 @@ QUEUED_FRAMES = 250
 LATEST_FRAMES = 400
 # The transcriber gets so many frames at a time: 80 ms, what vendors advise; each delivery costs as much as a frame.
 FED_FRAMES = 4
-KEEP_SECONDS = 10.0
 # How the reason begins for which a call ended that nobody could go on with.
 FAILED = "failed: "
+# A caller is not left in silence for longer while a vendor cannot be had.
+GIVE_UP_SECONDS = 8.0
+UNSAID_AT_MOST = 3
 
 
 def _fixed(rules: CallRules) -> tuple[str, ...]:
@@ -104,19 +107,18 @@ class CallShell:
         self._frames: deque[bytes] = deque(maxlen=QUEUED_FRAMES)
         self._latest: deque[bytes] | None = deque(maxlen=LATEST_FRAMES) if devices.turn_model else None
         self._framed = anyio.Event()
-        self._wake_at: float | None = None
-        self._rewoken = anyio.Event()
+        self._alarm = Alarm(devices.clock)
         self._finalize = False
         self._thinking: dict[int, anyio.CancelScope] = {}
         self._speaking: dict[int, list[anyio.CancelScope]] = {}
         self._cancelled = 0
         self._starts: deque[tuple[Callable[[Any], Coroutine[Any, Any, None]], object]] = deque()
         self._startable = anyio.Event()
-        self._unkept: list[tuple[Heard, Measured | None]] = []
-        self._keeping = anyio.Lock()
-        self._kept = anyio.Event()
+        self._keeper = Keeper(devices.clock, devices.mind.keep)
         self._over = anyio.Event()
         self._mouth: TtsVoice | None = None
+        # So many utterances in a row had no sound at all.
+        self._unsaid = 0
         self.counts = CallCounts()
 
     @property
@@ -182,14 +184,13 @@ class CallShell:
                     tasks.start_soon(self._start_work, tasks)
                     tasks.start_soon(self._listen)
                     tasks.start_soon(self._speak_ready)
-                    tasks.start_soon(self._tick)
-                    tasks.start_soon(self._keep)
+                    tasks.start_soon(self._alarm.run, lambda: self.post(Tick()))
+                    tasks.start_soon(self._keeper.run)
                     self._perform(self._machine.start(self._devices.clock.monotonic()))
                     await self._over.wait()
                 finally:
                     self._perform(self._machine.receive(HungUp(), self._devices.clock.monotonic()))
-                    with anyio.CancelScope(shield=True), anyio.move_on_after(KEEP_SECONDS):
-                        await self._keep_rest()
+                    await self._keeper.finish()
                     tasks.cancel_scope.cancel()
         return self.counts
 
@@ -205,7 +206,8 @@ class CallShell:
     async def _listen(self) -> None:
         """Feed the transcriber; one that fails is opened again after a short pause."""
         devices = self._devices
-        pause = 0.2
+        pause, down = 0.2, devices.clock.monotonic()
+        first: HookflashError | None = None
 
         async def heard(words: Transcript) -> None:
             self.post(Words(words.text, words.final, words.end_of_turn, words.language))
@@ -217,16 +219,25 @@ class CallShell:
                         heard, encoding="mulaw", sample_rate=8000, language=self._heard_language(), hints=devices.hints
                     ) as stream:
                         pause = 0.2
-                        await self._feed(stream)
+                        try:
+                            await self._feed(stream)
+                        finally:
+                            first, down = None, devices.clock.monotonic()
             except HookflashError as error:
                 self.counts.vendor_failures += 1
                 log.warning("transcriber failed", reason=error.message)
-                if not error.retryable:
-                    self.counts.why = f"{FAILED}{error.message}"
-                    self._over.set()
+                # Later ones only say that it is not even asked any more.
+                first = first or error
+                if not error.retryable or devices.clock.monotonic() - down >= GIVE_UP_SECONDS:
+                    self._give_up(first if error.retryable else error)
                     return
                 await devices.clock.sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+    def _give_up(self, error: HookflashError) -> None:
+        """Nothing can be heard, or said: better an apology of Twilio's voice than silence."""
+        self.counts.why = f"{FAILED}{error.message}"
+        self._over.set()
 
     def _heard_language(self) -> str | None:
         """What the transcriber listens for: the language of the call, or all of them if it can."""
@@ -249,7 +260,8 @@ class CallShell:
     async def _speak_ready(self) -> None:
         """Keep the way to the voice's vendor open."""
         devices = self._devices
-        pause = 0.2
+        pause, down = 0.2, devices.clock.monotonic()
+        first: HookflashError | None = None
         while True:
             self._revoiced = anyio.Event()
             language = self._language
@@ -259,54 +271,21 @@ class CallShell:
                 ) as voice:
                     self._mouth = voice
                     pause = 0.2
-                    await self._revoiced.wait()
+                    try:
+                        await self._revoiced.wait()
+                    finally:
+                        first, down = None, devices.clock.monotonic()
             except HookflashError as error:
                 self._mouth = None
                 self.counts.vendor_failures += 1
                 log.warning("voice failed", reason=error.message)
-                if not error.retryable:
-                    self.counts.why = f"{FAILED}{error.message}"
-                    self._over.set()
+                # Later ones only say that it is not even asked any more.
+                first = first or error
+                if not error.retryable or devices.clock.monotonic() - down >= GIVE_UP_SECONDS:
+                    self._give_up(first if error.retryable else error)
                     return
                 await devices.clock.sleep(pause)
                 pause = min(pause * 2, 5.0)
-
-    async def _tick(self) -> None:
-        clock = self._devices.clock
-        while True:
-            self._rewoken = anyio.Event()
-            if self._wake_at is None:
-                await self._rewoken.wait()
-                continue
-            left = self._wake_at - clock.monotonic()
-            if left > 0:
-                with anyio.move_on_after(left):
-                    await self._rewoken.wait()
-                continue
-            self._wake_at = None
-            self.post(Tick())
-
-    async def _keep(self) -> None:
-        """Write the record behind the call."""
-        while True:
-            await self._kept.wait()
-            self._kept = anyio.Event()
-            await self._keep_rest()
-
-    async def _keep_rest(self) -> None:
-        async with self._keeping:
-            while self._unkept:
-                heard, measured = self._unkept[0]
-                try:
-                    # A turn that is half kept when the call ends must not be kept a second time.
-                    with anyio.CancelScope(shield=True):
-                        await self._devices.mind.keep(heard, measured)
-                except HookflashError as error:
-                    log.warning("a turn of a call could not be kept", reason=error.message)
-                    if error.retryable:
-                        await self._devices.clock.sleep(0.5)
-                        continue
-                self._unkept.pop(0)
 
     # Effects out
 
@@ -347,14 +326,11 @@ class CallShell:
                 case Heard():
                     self.counts.turns += 1
                     self.counts.interruptions += effect.interrupted
-                    self._unkept.append((effect, None))
-                    self._kept.set()
+                    self._keeper.heard(effect)
                 case Measured():
-                    if self._unkept and self._unkept[-1][0].turn == effect.turn:
-                        self._unkept[-1] = (self._unkept[-1][0], effect)
+                    self._keeper.measured(effect)
                 case WakeAt(at=at):
-                    self._wake_at = at
-                    self._rewoken.set()
+                    self._alarm.set(at)
                 case HangUp(why=why):
                     self.counts.why = why
                     line.close()
@@ -442,6 +418,7 @@ class CallShell:
 
     async def _spoken(self, text: str, sound: Callable[[bytes], Awaitable[None]], so_far: bytearray) -> bool:
         """Have it spoken; once more when the vendor failed before the first sound."""
+        failed: HookflashError | None = None
         for _ in range(2):
             mouth = self._mouth
             if mouth is None:
@@ -458,8 +435,13 @@ class CallShell:
                 log.warning("voice failed", reason=error.message)
                 if so_far:
                     return False
+                failed = error
                 continue
+            self._unsaid = 0
             return True
+        self._unsaid += 1
+        if failed is not None and (not failed.retryable or self._unsaid >= UNSAID_AT_MOST):
+            self._give_up(failed)
         return False
 
     async def _transfer(self, target: str) -> None:

@@ -10,6 +10,7 @@ import structlog
 from hookflash.base.clock import Clock, within
 from hookflash.base.errors import HookflashError
 from hookflash.base.tasks import bare_error
+from hookflash.speech.afterwards import Alarm, Keeper
 from hookflash.speech.call import CallRules
 from hookflash.speech.events import (
     ClearAudio,
@@ -27,7 +28,7 @@ from hookflash.speech.events import (
 )
 from hookflash.speech.realtime import RealtimeMachine
 from hookflash.speech.realtime_events import Over, RealtimeEffect, RealtimeEvent, Spent, Use, Used, VendorLost
-from hookflash.speech.run_call import FAILED, KEEP_SECONDS, CallCounts, Line
+from hookflash.speech.run_call import FAILED, CallCounts, Line
 from hookflash.speech.sts import CallerWords, Opening, ReplyWords, Sts, StsTalk
 
 log = structlog.get_logger()
@@ -91,13 +92,10 @@ class RealtimeShell:
         self._talk: StsTalk | None = None
         self._begun = False
         self._frames: deque[bytes] = deque(maxlen=WAITING_FRAMES)
-        self._wake_at: float | None = None
-        self._rewoken = anyio.Event()
+        self._alarm = Alarm(devices.clock)
         self._uses: deque[Use] = deque()
         self._usable = anyio.Event()
-        self._unkept: list[tuple[Heard, Measured | None]] = []
-        self._keeping = anyio.Lock()
-        self._kept = anyio.Event()
+        self._keeper = Keeper(devices.clock, devices.mind.keep)
         self._too_dear = self._ending = False
         self._over = anyio.Event()
         self.counts = CallCounts()
@@ -137,14 +135,13 @@ class RealtimeShell:
             async with anyio.create_task_group() as tasks:
                 try:
                     tasks.start_soon(self._work, tasks)
-                    tasks.start_soon(self._tick)
-                    tasks.start_soon(self._keep)
+                    tasks.start_soon(self._alarm.run, lambda: self.post(Tick()))
+                    tasks.start_soon(self._keeper.run)
                     tasks.start_soon(self._converse)
                     await self._over.wait()
                 finally:
                     self._perform(self._machine.close(self._devices.clock.monotonic()))
-                    with anyio.CancelScope(shield=True), anyio.move_on_after(KEEP_SECONDS):
-                        await self._keep_rest()
+                    await self._keeper.finish()
                     tasks.cancel_scope.cancel()
         return self.counts
 
@@ -200,43 +197,6 @@ class RealtimeShell:
             outcome = Outcome(BROKEN)
         self.post(Used(use.call, outcome.output, outcome.then))
 
-    async def _tick(self) -> None:
-        clock = self._devices.clock
-        while True:
-            self._rewoken = anyio.Event()
-            if self._wake_at is None:
-                await self._rewoken.wait()
-                continue
-            left = self._wake_at - clock.monotonic()
-            if left > 0:
-                with anyio.move_on_after(left):
-                    await self._rewoken.wait()
-                continue
-            self._wake_at = None
-            self.post(Tick())
-
-    async def _keep(self) -> None:
-        """Write the record behind the call."""
-        while True:
-            await self._kept.wait()
-            self._kept = anyio.Event()
-            await self._keep_rest()
-
-    async def _keep_rest(self) -> None:
-        async with self._keeping:
-            while self._unkept:
-                heard, measured = self._unkept[0]
-                try:
-                    # A turn that is half kept when the call ends must not be kept a second time.
-                    with anyio.CancelScope(shield=True):
-                        await self._devices.mind.keep(heard, measured)
-                except HookflashError as error:
-                    log.warning("a turn of a call could not be kept", reason=error.message)
-                    if error.retryable:
-                        await self._devices.clock.sleep(0.5)
-                        continue
-                self._unkept.pop(0)
-
     # Effects out
 
     def _perform(self, effects: list[RealtimeEffect]) -> None:
@@ -258,14 +218,11 @@ class RealtimeShell:
                 case Heard():
                     self.counts.turns += 1
                     self.counts.interruptions += effect.interrupted
-                    self._unkept.append((effect, None))
-                    self._kept.set()
+                    self._keeper.heard(effect)
                 case Measured():
-                    if self._unkept and self._unkept[-1][0].turn == effect.turn:
-                        self._unkept[-1] = (self._unkept[-1][0], effect)
+                    self._keeper.measured(effect)
                 case WakeAt(at=at):
-                    self._wake_at = at
-                    self._rewoken.set()
+                    self._alarm.set(at)
                 case HangUp(why=why):
                     self.counts.why = why or None
                     line.close()

@@ -95,10 +95,3 @@ class Track:
     @property
     def mulaw(self) -> bytes:
         return bytes(self._sound)
-
-
-def call_wav(caller: bytes, ours: bytes) -> bytes:
-    """A stereo file of a call, both sides in mu-law: the caller left, we right; the shorter is followed by silence."""
-    length = max(len(caller), len(ours))
-    sides = [decoded(side.ljust(length, bytes([SILENCE]))) for side in (caller, ours)]
-    return written_wav(np.stack(sides, axis=1), SAMPLE_RATE)

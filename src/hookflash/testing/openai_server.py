@@ -49,17 +49,23 @@ class OpenAIServer:
         unknown: tuple[str, ...] = (),
         silent: bool = False,
         dimensions: int = 1536,
+        models: tuple[str, ...] = ("llama-local",),
     ) -> None:
         self.script = Script(clock)
         self.key = key
         self.unknown = unknown
         self.silent = silent
         self.dimensions = dimensions
+        self.models = models
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await lifespan(scope, receive, send):
             return
         request = await read(scope, receive)
+        if request.path.endswith("/models"):
+            listed = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "us"} for name in self.models]
+            await send_json(send, 200, {"object": "list", "data": listed})
+            return
         step = self.script.next(request)
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
             await _error(send, 401, "Incorrect API key provided.", "invalid_api_key")

@@ -7,7 +7,7 @@ import anyio
 
 
 async def until(
-    condition: Callable[[], object | Awaitable[object]], seconds: float = 15.0, every: float = 0.02
+    condition: Callable[[], object | Awaitable[object]], seconds: float = 30.0, every: float = 0.02
 ) -> None:
     """Return when the condition holds; raises TimeoutError after `seconds`."""
     with anyio.fail_after(seconds):

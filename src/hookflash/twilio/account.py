@@ -304,6 +304,11 @@ class Account:
         """Show on WhatsApp that an answer to this inbound message is being written (up to 25 s), and mark it read."""
         await self._sdk.messaging.v2.typing_indicator.create_async(channel="whatsapp", message_id=message_sid)
 
+    async def verify_code_length(self, service_sid: str) -> int:
+        """How many digits the codes of a Verify service have."""
+        found = await self._sdk.verify.v2.services(service_sid).fetch_async()
+        return int(found.code_length or 0)
+
     async def start_verification(self, service_sid: str, to: str, *, locale: str | None = None) -> str:
         """Have Verify send a code by SMS, or send it again; the verification's sid."""
         service = self._sdk.verify.v2.services(service_sid)

@@ -29,6 +29,7 @@ from twilio.http.response import Response
 from yarl import URL
 
 from hookflash.base.errors import Invalid, Misconfigured, TooLarge, TwilioFailed, TwilioUnclear
+from hookflash.base.public_address import forbidden
 from hookflash.twilio.account import DEFAULT_BASE, Account, Connection, Credentials
 from hookflash.twilio.resources import Downloaded
 
@@ -199,10 +200,10 @@ class _Connection(Connection):
         if parts.scheme != "https" or not host:
             raise Invalid("the attachment leads to an address that is not https", field="url")
         try:
-            literal = ipaddress.ip_address(host)
+            ipaddress.ip_address(host)
         except ValueError:
             return url
-        if not literal.is_global:
+        if forbidden(host):
             raise _PrivateAddress
         return url
 
@@ -226,7 +227,7 @@ class _PublicOnly(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        if (host, port) not in self._inside and not all(ipaddress.ip_address(one["host"]).is_global for one in found):
+        if (host, port) not in self._inside and any(forbidden(one["host"]) for one in found):
             raise _PrivateAddress
         return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hookflash.base.errors import Invalid
-from hookflash.base.phone import Address
+from hookflash.base.phone import Address, Kind
 from hookflash.twilio.form import Form
 
 _MESSAGE_SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
@@ -246,7 +246,7 @@ def _external_user(form: Form) -> Address | None:
     """Meta's id of the person; one that cannot be read does not cost us the message."""
     value = _optional(form, "ExternalUserId")
     try:
-        return Address.parse(value) if value else None
+        return Address.parse(value, Kind.WHATSAPP) if value else None
     except Invalid:
         return None
 

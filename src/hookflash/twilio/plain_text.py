@@ -41,6 +41,8 @@ _ITALIC_LINE = regex.compile(_ADDRESS + r"(?<![\w\\])_(?=[^\s_])([^_\n]{1,1000}?
 _STRUCK = regex.compile(_ADDRESS + r"(?<![~\\])~~(?=\S)([^~\n]{1,1000}?)(?<=\S)~~(?!~)")
 # What any mark of Markdown has.
 _MARK = regex.compile(r"[*_~`#>|\\\[=•‣◦▪]|^ *[–+-]", regex.MULTILINE)
+# Nobody nests marks deeper; what does is meant to keep us busy.
+_MOST_PASSES = 50
 _ESCAPE = regex.compile(r"\\([*_`#\[\]~|>!])")
 
 
@@ -51,12 +53,13 @@ def to_plain(text: str, *, whatsapp: bool = False) -> str:
     becomes one line. With `whatsapp` emphasis is kept in WhatsApp's marks: *bold*, _italic_, ~struck~. Doing it twice
     changes nothing more.
     """
-    while True:
+    for _ in range(_MOST_PASSES):
         done = _pass(text, whatsapp)
         if done == text:
-            return done
+            break
         # One mark may have hidden another. Every pass shortens the text or leaves a form that no pass touches.
         text = done
+    return text
 
 
 def _pass(text: str, whatsapp: bool) -> str:

@@ -29,7 +29,7 @@ def number(found: dict[str, Any], name: str) -> float | None:
         return None
     try:
         read = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return read if isfinite(read) and 0 <= read < 1e9 else None
 

@@ -14,7 +14,7 @@ from hookflash.base.errors import HookflashError, NotFound
 from hookflash.channels.integration import Integration
 from hookflash.channels.orchestrators.transcript import SERVICES, Conducted, Moment, Over, heard_of, moment
 from hookflash.channels.voice import Phrases
-from hookflash.channels.voice_jobs import Switchboard, Talk, summary_of
+from hookflash.channels.voice_jobs import SUMMED_UP, Switchboard, Talk, summary_of
 from hookflash.conversation import call_store, heard_store
 from hookflash.conversation.call import CallRow
 from hookflash.conversation.segment import Segment
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 QUIET = timedelta(minutes=5)
 SETTLING = 10.0
 NOTHING = Usage()
-_SUMMED_UP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ class Conductors:
     ) -> None:
         if row is None or row.state == "refused":
             return
-        exchanges, questions = await heard_store.exchanges_of(conn, row.id, _SUMMED_UP)
+        exchanges, questions = await heard_store.exchanges_of(conn, row.id, SUMMED_UP)
         summary, at = summary_of(exchanges, questions), self.switchboard.clock.now()
         await call_store.end_call(conn, row.id, why, at, measures=measures, parts=parts, summary=summary)
 
@@ -179,8 +178,8 @@ class Conductors:
                 await heard_store.end_quiet(conn, arrival.address, SERVICES, QUIET, at)
         if not goes_on:
             _, token, why = await switchboard.admit(integration, arrival)
-            return "failed" if why else await switchboard.open(account_id, call.sid, token)
-        talk = await switchboard.resume(account_id, call.sid)
+            return "failed" if why else await switchboard.open(integration, call.sid, token)
+        talk = await switchboard.resume(integration, call.sid)
         if talk is None:
             return "failed"
         # What we asked for counts until something else of ours was heard.

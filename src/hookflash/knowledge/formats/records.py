@@ -94,14 +94,14 @@ def _check_header(header: list[str], sample: list[list[str]]) -> None:
         found = None
         if not name:
             found = "nothing"
+        elif len(name) > _NAME_LENGTH:
+            found = f"a text of {len(name)} characters"
         elif _DATE.fullmatch(name):
             found = "a date or time"
         elif _NUMBER.fullmatch(name):
             found = "a number"
         elif _CONTACT.fullmatch(name):
             found = "an address"
-        elif len(name) > _NAME_LENGTH:
-            found = f"a text of {len(name)} characters"
         elif [other.casefold() for other in header].index(name.casefold()) + 1 < position:
             found = "the same name as another column"
         elif any(len(row) >= position and row[position - 1] == name for row in sample):
