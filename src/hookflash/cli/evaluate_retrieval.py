@@ -29,7 +29,7 @@ def retrieval(
 ) -> None:
     """Search a test set by words alone (BM25), by meaning alone, and by both as the assistant does; compare them.
 
-    A line of the set is {"id", "title", "text"} or {"query", "relevant": [ids]} (no ids: the documents do not answer it).
+    A line of the set is {"id", "title", "text"} or {"query", "relevant": ["id"]} (no ids: the documents do not answer it).
     Each figure comes with its 95 % interval. With --check it also ends with 1 when a half alone is better than both, by
     more than chance. With HOOKFLASH_RERANKER, `reranked` is what both find after it was put into order. Nothing is stored.
     """

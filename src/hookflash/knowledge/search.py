@@ -223,6 +223,9 @@ def chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
 
 
 def _same(one: frozenset[str], other: frozenset[str]) -> bool:
+    # Cheaper, and enough for most: sets this unlike in size share too little.
+    if min(len(one), len(other)) < _SAME_WORDS * max(len(one), len(other)):
+        return False
     return len(one & other) >= _SAME_WORDS * len(one | other)
 
 
