@@ -9,10 +9,10 @@ import phonenumbers
 
 from hookflash.base.errors import Invalid
 
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
+E164 = re.compile(r"\+[1-9]\d{6,14}")
 _SHORT_CODE = re.compile(r"\d{3,8}")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9 +\-_&.]{1,11}")
-_OPAQUE = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}")
+OPAQUE = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}")
 
 
 class Kind(StrEnum):
@@ -45,10 +45,10 @@ class Address:
             kind, value = Kind.WEB, rest.strip()
         else:
             value = text
-        if _E164.fullmatch(value):
+        if E164.fullmatch(value):
             return cls(kind, value)
         if kind in (Kind.WHATSAPP, Kind.WEB):
-            if _OPAQUE.fullmatch(value) and not value.startswith("+"):
+            if OPAQUE.fullmatch(value) and not value.startswith("+"):
                 return cls(kind, value)
         elif _SHORT_CODE.fullmatch(value) or (_ALPHANUMERIC.fullmatch(value) and not value.startswith("+")):
             return cls(kind, value)

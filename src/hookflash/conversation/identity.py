@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hookflash.base.errors import Invalid
-from hookflash.base.phone import Address, Kind
+from hookflash.base.phone import E164, OPAQUE, Address, Kind
 
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
-_OPAQUE = re.compile(r"[A-Za-z0-9._:@+\-]{1,128}")
 _EMAIL = re.compile(r"[^\s@<>\"',;:\\()\[\]]{1,64}@[^\s@<>\"',;:\\()\[\]]{1,180}\.[^\s@<>\"',;:\\()\[\].\d]{2,60}")
 
 
@@ -37,16 +35,16 @@ class Identity:
         kind = next((kind for kind in IdentityKind if colon and kind == prefix), None)
         value = value.strip()
         match kind:
-            case IdentityKind.PHONE if _E164.fullmatch(value):
+            case IdentityKind.PHONE if E164.fullmatch(value):
                 return cls(kind, value)
-            case IdentityKind.WHATSAPP if _E164.fullmatch(value) or (
-                _OPAQUE.fullmatch(value) and not value.startswith("+")
+            case IdentityKind.WHATSAPP if E164.fullmatch(value) or (
+                OPAQUE.fullmatch(value) and not value.startswith("+")
             ):
                 return cls(kind, value)
             case IdentityKind.EMAIL if _EMAIL.fullmatch(value):
                 # Domains never tell capitals from small letters, and hardly any mailbox does.
                 return cls(kind, value.lower())
-            case IdentityKind.USER_ID if _OPAQUE.fullmatch(value):
+            case IdentityKind.USER_ID if OPAQUE.fullmatch(value):
                 return cls(kind, value)
             case _:
                 raise Invalid(
