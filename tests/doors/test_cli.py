@@ -2,18 +2,13 @@
 
 import json
 import logging
-import os
 import re
-import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import anyio
-import httpx2
 import psycopg
 import pytest
 import structlog
@@ -29,7 +24,6 @@ from hookflash.emulator.server import Emulator
 from hookflash.knowledge import store
 from hookflash.testing.openai_server import OpenAIServer
 from hookflash.testing.vendor import serve
-from hookflash.testing.wait import until
 from tests.doors.test_web import Served, WebServer, html
 
 KEY = Sealer.new_key()
@@ -481,49 +475,6 @@ def test_what_needs_another_command_first(cli: Cli, on: Cli) -> None:
     no_address = on("worker")
     assert no_address.exit_code == 3
     assert "HOOKFLASH_PUBLIC_URL is not set" in no_address.stderr
-
-
-async def _served(settings: dict[str, str], port: int) -> tuple[int | None, str]:
-    """Serve until it is ready, then SIGTERM: its exit code and its log."""
-    command = [sys.executable, "-m", "hookflash", "serve", "--role", "all", "--port", str(port)]
-    # No shell variable of this machine may reach it, a settings file neither.
-    env = {"PATH": os.defpath, "HOOKFLASH_LOG_FORMAT": "json"} | settings
-    process = await anyio.open_process(command, env=env, cwd=settings["HOOKFLASH_DATA_DIR"], stdin=None)
-    async with process, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-
-        async def ready() -> bool:
-            try:
-                return (await client.get("/readyz")).status_code == 200
-            except httpx2.HTTPError:
-                assert process.returncode is None, "it ended before it was ready"
-                return False
-
-        await until(ready, seconds=60, every=0.05)
-        process.send_signal(signal.SIGTERM)
-        log = b""
-        assert process.stderr
-        async for piece in process.stderr:
-            log += piece
-        return await process.wait(), log.decode()
-
-
-async def test_serve_ends_in_order_when_it_is_told_to(database_url: str, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = {
-        "HOOKFLASH_DATABASE_URL": database_url,
-        "HOOKFLASH_DATA_DIR": str(tmp_path),
-        "HOOKFLASH_SECRET_KEY": KEY,
-        "HOOKFLASH_PUBLIC_URL": f"http://127.0.0.1:{port}",
-    }
-    code, log = await _served(settings, port)
-    events = [json.loads(line)["event"] for line in log.splitlines()]
-    assert code == 0
-    # A connection that was in use may be told of as closed between them.
-    assert [event for event in events if event in ("stopping", "stopped")] == ["stopping", "stopped"]
-    assert events[-1] == "stopped"
-    assert "ready" in events
-    assert all("error" not in json.loads(line)["level"] for line in log.splitlines())
 
 
 def test_a_contact_is_shown_with_what_is_remembered_of_them(on: Cli, database_url: str) -> None:
