@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from hookflash.channels.setup import Addresses, addresses
 from hookflash.cli import screen
 from hookflash.cli.indexing import Watcher
 from hookflash.cli.numbers import NUMBER
@@ -68,20 +69,19 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
             bar.update(task, description="Reading the sample shop")
             watcher = Watcher(lambda: bar.advance(task), lambda name, done, of: bar.update(task, note=name))
             shop = await open_shop(core, ("extractive",), watcher, burst_ms=_BURST_MS)
-        base = f"{settings.public_url}/twilio/{shop.integration.id}"
-        take_in(emulator, base)
+        take_in(emulator, addresses(f"http://127.0.0.1:{port}", shop.integration.id))
         await stack.enter_async_context(worker(core, drain=5.0))
         await stack.enter_async_context(web(core, listener, drain=5.0))
         yield Stage(core, emulator, shop)
 
 
-def take_in(emulator: Emulator, base: str) -> None:
+def take_in(emulator: Emulator, ours: Addresses) -> None:
     """Have the try-out number's texts and calls come to these addresses of ours."""
     emulator.add_number(
         NUMBER,
-        sms_url=f"{base}/messages#rc=5&rp=all",
-        sms_fallback_url=f"{base}/fallback",
-        voice_url=f"{base}/voice#rc=5&rp=all",
-        voice_fallback_url=f"{base}/voice/fallback",
-        status_callback=f"{base}/voice/status",
+        sms_url=ours.messages,
+        sms_fallback_url=ours.fallback,
+        voice_url=ours.calls,
+        voice_fallback_url=ours.calls_fallback,
+        status_callback=ours.calls_status,
     )

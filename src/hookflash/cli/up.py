@@ -11,6 +11,7 @@ import anyio
 import typer
 
 from hookflash.base.errors import Misconfigured
+from hookflash.channels.setup import addresses
 from hookflash.cli import screen
 from hookflash.cli.indexing import Watcher
 from hookflash.cli.numbers import NUMBER
@@ -109,8 +110,7 @@ async def everything(settings: Settings, emulator_port: int = 0) -> AsyncIterato
         shop = await _shop(core)
         running = replace(running, account_id=shop.account_id)
         new_key = await _own_key(core, shop.account_id, settings.data_dir)
-        base = f"{running.web}/twilio/{shop.integration.id}"
-        take_in(emulator, base)
+        take_in(emulator, addresses(running.web, shop.integration.id))
         await stack.enter_async_context(worker(core, drain=5.0))
         await stack.enter_async_context(web(core, listener, drain=5.0))
         running.write(settings.data_dir)
