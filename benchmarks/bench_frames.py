@@ -20,8 +20,9 @@ import anyio
 import numpy as np
 from onnxruntime.capi.onnxruntime_inference_collection import InferenceSession
 from onnxruntime.capi.onnxruntime_pybind11_state import SessionOptions
-from stage import report, run
+from stage import report
 
+from hookflash.cli.opening import run
 from hookflash.providers.silero import Silero, package_model
 from hookflash.speech.audio import Samples, decoded, encoded, level
 from hookflash.speech.gate import Gate

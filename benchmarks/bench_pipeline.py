@@ -28,9 +28,10 @@ from stage import (
     questions,
     report,
     rounded,
-    run,
     stage,
 )
+
+from hookflash.cli.opening import run
 
 QUESTIONS_EACH = 2
 LOOPS = 16

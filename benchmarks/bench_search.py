@@ -22,9 +22,10 @@ import anyio.to_thread
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from stage import percentiles, questions, report, run, stage
+from stage import percentiles, questions, report, stage
 
 from hookflash.base.ids import new_id
+from hookflash.cli.opening import run
 from hookflash.knowledge.analyze import terms
 from hookflash.knowledge.document import Limits, RawDocument
 from hookflash.knowledge.extract import extract

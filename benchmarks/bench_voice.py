@@ -25,9 +25,11 @@ from typing import Any
 import anyio
 import anyio.abc
 import numpy as np
-from stage import AUTH_TOKEN, Stage, report, run, stage
+from stage import AUTH_TOKEN, Stage, report, stage
 from voice_load import Load, tails
 from voice_server import WAIT
+
+from hookflash.cli.opening import run
 
 WARM = 4.0
 # Slower than a single call by no more than this is not the limit yet.

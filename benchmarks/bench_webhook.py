@@ -25,9 +25,10 @@ from stage import (
     questions,
     report,
     rounded,
-    run,
     stage,
 )
+
+from hookflash.cli.opening import run
 
 TARGET_MS = 20.0
 WARM_SECONDS = 3.0

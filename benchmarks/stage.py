@@ -26,7 +26,6 @@ import numpy as np
 import psycopg
 import structlog
 import uvicorn
-import uvloop
 
 from hookflash.assistant import store as assistants
 from hookflash.assistant.assistant import AssistantConfig
@@ -34,6 +33,7 @@ from hookflash.assistant.model import ModelReply, ModelRequest, Stream
 from hookflash.base.secret import Sealer, Secret
 from hookflash.channels.integration import Integration, IntegrationSettings
 from hookflash.cli import roles
+from hookflash.cli.opening import run
 from hookflash.cli.roles import port_of, until_told_to_stop
 from hookflash.conversation.turn import Usage
 from hookflash.db.embedded import EmbeddedPostgres
@@ -360,7 +360,7 @@ class Crowd:
 
 
 def number(person: int) -> str:
-    return f"+1{2_020_000_000 + person}"
+    return f"+1{2_062_000_000 + person}"
 
 
 def _inbound(sender: str, body: str, sid: str) -> list[tuple[str, str]]:
@@ -517,16 +517,6 @@ async def prepare_plain(url: str) -> None:
         await conn.execute("grant all on plain_forms to hookflash_app")
 
 
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    """On the event loop that the program itself uses."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_coroutine(main))
-
-
-async def _coroutine(main: Callable[[], Awaitable[None]]) -> None:
-    await main()
-
-
 if __name__ == "__main__":
     play = {"web": _web, "worker": _worker, "plain": _plain}[sys.argv[1]]
     structlog.configure(
@@ -534,4 +524,4 @@ if __name__ == "__main__":
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     own = {k: v for k, v in os.environ.items() if not k.startswith("STAGE_")}
-    run(lambda: play(Settings.load(own)))
+    run(play, Settings.load(own))

@@ -17,9 +17,11 @@ from typing import Any
 import anyio
 import numpy as np
 from bench_voice import Server, server, spread
-from stage import AUTH_TOKEN, report, run, stage
+from stage import AUTH_TOKEN, report, stage
 from voice_load import Load
 from voice_server import WAIT
+
+from hookflash.cli.opening import run
 
 EVERY = 30.0
 # The memory allocator settles in the first part of the time.

@@ -155,6 +155,7 @@ async def worker(core: Core, *, drain: float = DRAIN_SECONDS) -> AsyncIterator[N
     with bare_error():
         async with anyio.create_task_group() as tasks:
             await tasks.start(work)
+            _collect_rarely()
             try:
                 yield
             finally:
