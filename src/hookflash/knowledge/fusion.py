@@ -76,21 +76,30 @@ def fuse(dense: Sequence[Ranked], keywords: Ranked, *, limit: int, attainable: f
     bests = [max(RELEVANT, *found.values()) if found else RELEVANT for found in cosines]
     scores = dict(keywords)
     floor = min(scores.values()) if len(scores) >= limit else 0.0
-    ids = dict.fromkeys([chunk_id for found in (*cosines, scores) for chunk_id in found])
+    parts = list(zip(cosines, floors, bests, strict=True))
     candidates = []
-    for chunk_id in ids:
-        near = [found.get(chunk_id, least) for found, least in zip(cosines, floors, strict=True)]
+    for chunk_id in dict.fromkeys([chunk_id for found in (*cosines, scores) for chunk_id in found]):
         keyword = scores.get(chunk_id)
-        candidates.append(
-            Candidate(
-                chunk_id=chunk_id,
-                order=_evidence(near, bests) + KEYWORD_WEIGHT * (floor if keyword is None else keyword),
-                score=_likelihood(near, keyword or 0.0, attainable),
-                dense=max((found[chunk_id] for found in cosines if chunk_id in found), default=None),
-                keyword=keyword,
-            )
-        )
-    return sorted(candidates, key=lambda candidate: (-candidate.order, candidate.chunk_id))
+        order = KEYWORD_WEIGHT * (floor if keyword is None else keyword)
+        nearest, dense_best = 0.0, None
+        # Being the best for one part of the question counts most, so that each part gets its answer; then all that fits.
+        if parts:
+            leading, nearest, agreeing = -2.0, -1.0, 0.0
+            for found, least, best in parts:
+                cosine = found.get(chunk_id)
+                if cosine is None:
+                    cosine = least
+                elif dense_best is None or cosine > dense_best:
+                    dense_best = cosine
+                leading = max(leading, cosine - best)
+                nearest = max(nearest, cosine)
+                if cosine > RELEVANT:
+                    agreeing += cosine - RELEVANT
+            order += leading + AGREEMENT * agreeing
+        score = _likelihood(nearest if parts else None, keyword or 0.0, attainable)
+        candidates.append((-order, chunk_id, score, dense_best, keyword))
+    candidates.sort()
+    return [Candidate(i, -order, score, near, keyword) for order, i, score, near, keyword in candidates]
 
 
 def by_ranks(rankings: Sequence[Sequence[Hashable]]) -> list[Hashable]:
@@ -104,7 +113,7 @@ def by_ranks(rankings: Sequence[Sequence[Hashable]]) -> list[Hashable]:
 
 def likelihood(cosine: float) -> float:
     """How likely (0..1) a passage of this cosine bears on the question, when nothing is known of its words."""
-    return _likelihood([cosine], 0.0, 0.0)
+    return _likelihood(cosine, 0.0, 0.0)
 
 
 def attainable(rarities: Mapping[int, float]) -> float:
@@ -112,19 +121,11 @@ def attainable(rarities: Mapping[int, float]) -> float:
     return K1 * sum(rarities.values())
 
 
-def _evidence(near: Sequence[float], bests: Sequence[float]) -> float:
-    """Being the best for one part of the question counts most, so that each part gets its answer; then all that fits."""
-    if not near:
-        return 0.0
-    leading = max(cosine - best for cosine, best in zip(near, bests, strict=True))
-    return leading + AGREEMENT * sum(max(0.0, cosine - RELEVANT) for cosine in near)
-
-
-def _likelihood(near: Sequence[float], keyword: float, most: float) -> float:
+def _likelihood(nearest: float | None, keyword: float, most: float) -> float:
     covered = min(1.0, keyword / most) if most else 0.0
-    if near:
+    if nearest is not None:
         weight, share, offset = _BOTH
-        return _logistic(weight * max(near) + share * covered + offset)
+        return _logistic(weight * nearest + share * covered + offset)
     share, offset = _KEYWORDS_ONLY
     return _logistic(share * covered + offset)
 

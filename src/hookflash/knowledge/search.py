@@ -101,16 +101,20 @@ async def search(
     dense: list[Ranked] = []
     words: _Words | None = None
 
+    embedded = anyio.Event()
+
     async def by_meaning() -> None:
-        dense.extend(await _by_meaning(question, scope, store, embedder, limits, failures))
+        dense.extend(await _by_meaning(question, scope, store, embedder, limits, failures, embedded))
 
     async def by_words() -> None:
         nonlocal words
+        # The embedder wants the interpreter from another thread; the store only waits for its answer.
+        await embedded.wait()
         words = await _by_words(question, scope, store, limits, failures)
 
     async with anyio.create_task_group() as both:
-        both.start_soon(by_meaning)
         both.start_soon(by_words)
+        await by_meaning()
     scored, most = (words.scored, words.most) if words is not None else ((), 0.0)
     candidates = fuse(dense, scored, limit=limits.candidates, attainable=most)
     likely = [candidate for candidate in candidates if candidate.score >= limits.least_score]
@@ -136,13 +140,15 @@ async def _by_meaning(
     embedder: Callable[[str], Embedder],
     limits: Limits,
     failures: list[str],
+    embedded: anyio.Event,
 ) -> list[Ranked]:
-    """For each part of the question the nearest chunks; empty when that failed."""
+    """For each part of the question the nearest chunks; empty when that failed. `embedded` is set when that much is done."""
     parts = parts_of(question)
     merged: list[list[tuple[int, float]]] = [[] for _ in parts]
     answered = False
     for model in sorted({model for _, _, model, chunks in scope.sources if chunks}):
         vectors = await _attempt("embedder", lambda: embedder(model).embed(parts), limits.embed_seconds, failures)  # noqa: B023
+        embedded.set()
         if vectors is None:
             continue
         rows = vectors.astype(np.float32, copy=False)
@@ -156,6 +162,7 @@ async def _by_meaning(
             answered = True
             for part, ranking in zip(merged, found, strict=True):
                 part.extend(ranking)
+    embedded.set()
     if not answered:
         return []
     return [sorted(part, key=lambda scored: (-scored[1], scored[0]))[: limits.candidates] for part in merged]
@@ -193,24 +200,21 @@ async def _read(
 
 def chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
     """At most `limits.passages` in their order: no repetitions, several documents if any bear on it, within the tokens."""
-    distinct: list[tuple[Passage, frozenset[str]]] = []
-    for passage in passages:
-        words = frozenset(passage.text.casefold().split())
-        if not any(_same(words, other) for _, other in distinct):
-            distinct.append((passage, words))
-    least = min(_UNLIKELY, 0.5 * max((passage.score for passage, _ in distinct), default=0.0))
-    distinct.sort(key=lambda entry: entry[0].score < least)
+    distinct = _distinct(passages)
+    least = min(_UNLIKELY, 0.5 * max((passage.score for passage in distinct), default=0.0))
+    distinct.sort(key=lambda passage: passage.score < least)
     seen: Counter[str] = Counter()
     first: list[tuple[int, Passage]] = []
     later: list[tuple[int, Passage]] = []
-    for position, (passage, _) in enumerate(distinct):
+    for position, passage in enumerate(distinct):
         seen[passage.document_id] += 1
-        others = max(
-            (other.score for other, _ in distinct[position:] if other.document_id != passage.document_id), default=0.0
-        )
+        place = (position, passage)
+        if seen[passage.document_id] <= _MOST_OF_ONE_DOCUMENT:
+            first.append(place)
+            continue
+        others = max((p.score for p in distinct[position:] if p.document_id != passage.document_id), default=0.0)
         alone = others < max(min(passage.score, least), passage.score / _FAR_LIKELIER)
-        few = seen[passage.document_id] <= _MOST_OF_ONE_DOCUMENT
-        (first if few or alone else later).append((position, passage))
+        (first if alone else later).append(place)
     chosen: list[tuple[int, Passage]] = []
     left = float(limits.tokens)
     for position, passage in [*first, *later]:
@@ -222,11 +226,24 @@ def chosen(passages: Sequence[Passage], limits: Limits) -> list[Passage]:
     return [passage for _, passage in sorted(chosen, key=lambda entry: entry[0])]
 
 
-def _same(one: frozenset[str], other: frozenset[str]) -> bool:
-    # Cheaper, and enough for most: sets this unlike in size share too little.
-    if min(len(one), len(other)) < _SAME_WORDS * max(len(one), len(other)):
-        return False
-    return len(one & other) >= _SAME_WORDS * len(one | other)
+def _distinct(passages: Sequence[Passage]) -> list[Passage]:
+    """The passages without those that say again, in the same words, what a better one says."""
+    distinct: list[Passage] = []
+    known: list[frozenset[str]] = []
+    for passage in passages:
+        words = frozenset(passage.text.casefold().split())
+        size = len(words)
+        for other in known:
+            others = len(other)
+            # Sets this unlike in size share too little, which costs less to see.
+            if size >= _SAME_WORDS * others and others >= _SAME_WORDS * size:
+                common = len(words & other)
+                if common >= _SAME_WORDS * (size + others - common):
+                    break
+        else:
+            distinct.append(passage)
+            known.append(words)
+    return distinct
 
 
 async def _attempt(what: str, call: Callable[[], Awaitable[T]], seconds: float, failures: list[str]) -> T | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 from psycopg.errors import UniqueViolation
 from psycopg.rows import tuple_row
@@ -34,7 +35,7 @@ EXACT_AT_MOST = 20_000
 
 def vector_text(vector: Vector) -> str:
     """pgvector's notation."""
-    return "[" + ",".join(map(str, vector.astype(np.float16).tolist())) + "]"
+    return msgspec.json.encode(vector.astype(np.float16).tolist()).decode()
 
 
 # Sources
