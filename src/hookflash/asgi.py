@@ -19,7 +19,7 @@ from hookflash.channels.orchestrators.jobs import Conductors
 from hookflash.channels.orchestrators.routes import router as orchestrator_router
 from hookflash.channels.realtime_routes import router as realtime_router
 from hookflash.channels.relay_routes import router as relay_router
-from hookflash.channels.routes import router as twilio_router
+from hookflash.channels.routes import ROUTES as MESSAGE_ROUTES
 from hookflash.channels.stream_routes import router as stream_router
 from hookflash.channels.transfer_routes import router as transfer_router
 from hookflash.channels.voice_routes import Voices
@@ -130,7 +130,7 @@ def create_app(core: Core) -> FastAPI:
         settings.max_upload_bytes,
         core.elsewhere,
     )
-    app.include_router(twilio_router)
+    app.router.routes.extend(MESSAGE_ROUTES)
     app.include_router(voice_router)
     app.include_router(relay_router)
     app.include_router(transfer_router)

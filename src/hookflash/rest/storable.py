@@ -31,8 +31,7 @@ class StorableRoute(APIRoute):
         needs_key = reads_json and _asks(self.dependant)
 
         async def checked(request: Request) -> Response:
-            if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
-                raise Invalid(_UNSTORABLE)
+            check_address(request)
             if needs_key:
                 await admit_first(request)
             if reads_json and _is_json(request.headers.get("content-type", "")):
@@ -42,6 +41,12 @@ class StorableRoute(APIRoute):
             return await handle(request)
 
         return checked
+
+
+def check_address(request: Request) -> None:
+    """Raises Invalid when the address that is asked for holds what the database could not."""
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise Invalid(_UNSTORABLE)
 
 
 def _asks(dependant: Dependant) -> bool:

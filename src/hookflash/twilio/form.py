@@ -1,6 +1,7 @@
 """How a form body is read: raw bytes in, names and values out, nothing dropped, trimmed or repaired."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -8,7 +9,9 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 Form = Mapping[str, Sequence[str]]
 
 
-def form_pairs(raw: bytes) -> list[tuple[bytes, bytes]]:
+# A request's body is read to check its signature, and then for what it says.
+@lru_cache(4)
+def form_pairs(raw: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """The names and values of a form body in order, decoded to bytes; blank values and repeats are kept."""
     pairs = []
     for piece in raw.replace(b"+", b" ").split(b"&"):
@@ -17,7 +20,7 @@ def form_pairs(raw: bytes) -> list[tuple[bytes, bytes]]:
             if b"%" in piece:
                 name, value = unquote_to_bytes(name), unquote_to_bytes(value)
             pairs.append((name, value))
-    return pairs
+    return tuple(pairs)
 
 
 def parse_form(raw: bytes) -> dict[str, list[str]]:
