@@ -16,10 +16,10 @@ MOST = 32
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item, Outcome]):
-    """`called` is set when it is settled, and when it leads the next flight."""
+    """`called` is what it waits for while it neither is settled nor leads a flight."""
 
     item: Item
-    called: anyio.Event = field(default_factory=anyio.Event)
+    called: anyio.Event | None = None
     leads: bool = False
     outcome: list[Outcome] = field(default_factory=list)
     error: Exception | None = None
@@ -66,14 +66,16 @@ class Coalesced(Generic[Item, Outcome]):
         line.waiting.append(mine)
         if line.flights < self._flights:
             line.flights += 1
-            _lead(mine)
+            mine.leads = True
         try:
             while not mine.settled:
-                await mine.called.wait()
                 if mine.leads:
-                    mine.leads, mine.called = False, anyio.Event()
+                    mine.leads = False
                     with anyio.CancelScope(shield=self._shield):
                         await self._fly(key, line)
+                else:
+                    mine.called = anyio.Event()
+                    await mine.called.wait()
         finally:
             if mine in line.waiting:
                 line.waiting.remove(mine)
@@ -126,7 +128,8 @@ class Coalesced(Generic[Item, Outcome]):
 
 def _lead(one: _Waiting[Item, Outcome]) -> None:
     one.leads = True
-    one.called.set()
+    if one.called is not None:
+        one.called.set()
 
 
 def _settle(one: _Waiting[Item, Outcome], outcome: Outcome | Exception) -> None:
@@ -134,4 +137,5 @@ def _settle(one: _Waiting[Item, Outcome], outcome: Outcome | Exception) -> None:
         one.error = outcome
     else:
         one.outcome.append(outcome)
-    one.called.set()
+    if one.called is not None:
+        one.called.set()

@@ -126,7 +126,22 @@ person as (
     name = coalesce(excluded.name, c.name), language = coalesce(excluded.language, c.language)
   returning id),
 window_ as ({window}),
-opted as (
+{notices}lane as (
+  insert into lanes as l (contact_id, account_id, due_at)
+  select %(contact)s, %(account)s, clock_timestamp() + %(burst)s * interval '1 millisecond'
+  from claimed where %(wake)s
+  on conflict (contact_id) do update set due_at =
+    least(excluded.due_at, coalesce((select min(u.created_at) from messages u where u.contact_id = excluded.contact_id
+      and u.direction = 'in' and u.state = 'unanswered') + %(burst)s * interval '4 milliseconds', excluded.due_at))
+  returning due_at),
+entry as (
+  insert into journal (account_id, at, kind, subject, contact_id, body, hash)
+  select %(account)s, %(now)s, 'received', %(id)s, %(contact)s, %(entry)s, %(hash)s from claimed
+  returning 1)
+select (select count(*) from claimed) as claimed,
+       (select pg_notify('lanes', '') from lane) as woken
+"""
+_NOTICES = """opted as (
   insert into opt_outs as o (account_id, address, sender, opted_out, via, since)
   select %(account)s, %(address)s, %(scope)s, %(opt)s, 'keyword', %(now)s from claimed where %(opt)s::boolean is not null
   on conflict (account_id, address, sender) do update
@@ -146,24 +161,17 @@ notice as (
          %(notice)s, %(language)s, 'waiting', %(id)s, %(now)s
   from claimed where %(notice)s::text is not null
   returning id),
-lane as (
-  insert into lanes as l (contact_id, account_id, due_at)
-  select %(contact)s, %(account)s, clock_timestamp() + %(burst)s * interval '1 millisecond'
-  from claimed where %(wake)s
-  on conflict (contact_id) do update set due_at =
-    least(excluded.due_at, coalesce((select min(u.created_at) from messages u where u.contact_id = excluded.contact_id
-      and u.direction = 'in' and u.state = 'unanswered') + %(burst)s * interval '4 milliseconds', excluded.due_at))
-  returning due_at),
-entry as (
-  insert into journal (account_id, at, kind, subject, contact_id, body, hash)
-  select %(account)s, %(now)s, 'received', %(id)s, %(contact)s, %(entry)s, %(hash)s from claimed
-  returning 1)
-select (select count(*) from claimed) as claimed,
-       (select pg_notify('lanes', '') from lane) as woken
 """
 
 
-_ACCEPTED, _ACCEPTED_MORE = _ACCEPT.replace("{window}", _BEGIN), _ACCEPT.replace("{window}", _GO_ON)
+# By whether a session goes on, and whether there is more to it than a message: each without what it does not need.
+_ACCEPTED = {
+    (goes_on, more): _ACCEPT.replace("{window}", _GO_ON if goes_on else _BEGIN).replace(
+        "{notices}", _NOTICES if more else ""
+    )
+    for goes_on in (False, True)
+    for more in (False, True)
+}
 
 
 async def accept(
@@ -189,7 +197,7 @@ async def accept(
         }
     ).decode()
     cursor = await conn.execute(
-        _ACCEPTED if known.session_id is None else _ACCEPTED_MORE,
+        _ACCEPTED[known.session_id is not None, opt is not None or taken.notice is not None],
         {
             "id": message_id,
             "account": arrival.account_id,

@@ -51,34 +51,36 @@ async def load(conn: Connection, contacts: Sequence[str], revisions: Revisions) 
     revisions, which never change, from one call to the next.
     """
     wanted = list(contacts)
+    # The driver takes long over an array.
+    ids = " ".join(wanted)
     going = await conn.execute(
         f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.posted_at)::float8 as posted_age,"  # noqa: S608
         " extract(epoch from m.not_before - clock_timestamp())::float8 as waits"
-        " from unnest(%s::text[]) c (id) cross join lateral (select * from messages o"
+        " from unnest(string_to_array(%s, ' ')) c (id) cross join lateral (select * from messages o"
         "   where o.contact_id = c.id and o.direction = 'out' and o.state in ('waiting', 'posting')"
         "   order by o.seq limit 50) m order by m.seq",
-        (wanted,),
+        (ids,),
     )
     said = await conn.execute(
         f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.created_at)::float8 as age"  # noqa: S608
-        " from unnest(%s::text[]) c (id) cross join lateral (select * from messages i"
+        " from unnest(string_to_array(%s, ' ')) c (id) cross join lateral (select * from messages i"
         "   where i.contact_id = c.id and i.direction = 'in' and i.state = 'unanswered'"
         "   order by i.at, i.seq limit 50) m order by m.at, m.seq",
-        (wanted,),
+        (ids,),
     )
     people = await conn.execute(
         "select c.id, c.name, c.language, c.traits, c.remembered, l.failures from contacts c"
-        " left join lanes l on l.contact_id = c.id where c.id = any(%s)",
-        (wanted,),
+        " left join lanes l on l.contact_id = c.id where c.id = any(string_to_array(%s, ' '))",
+        (ids,),
     )
     # Whichever of them is meant: as a rule there is one for each contact.
     windows = await conn.execute(
         "select s.id, s.assistant_id, s.revision, s.settings, s.started_at, array("
         "   select jsonb_build_array(t.said, t.answered, coalesce(t.record -> 'sources', '[]')) from turns t"
         "   where t.session_id = s.id order by t.at desc limit %s) as past"
-        " from sessions s where s.id in (select i.session_id from unnest(%s::text[]) c (id), messages i"
+        " from sessions s where s.id in (select i.session_id from unnest(string_to_array(%s, ' ')) c (id), messages i"
         "   where i.contact_id = c.id and i.direction = 'in' and i.state = 'unanswered')",
-        (HISTORY, wanted),
+        (HISTORY, ids),
     )
     said_by = _by_contact(await said.fetchall())
     going_to = _by_contact(await going.fetchall())

@@ -9,7 +9,8 @@ from hookflash.db.pool import Connection
 async def cached_answers(conn: Connection, keys: Sequence[str]) -> dict[str, bytes]:
     """Those of these keys whose answers are kept."""
     cursor = await conn.execute(
-        "select key, answer::text as answer from answer_cache where key = any(%s)", (list(keys),)
+        "select key, answer::text as answer from answer_cache where key = any(string_to_array(%s, ' '))",
+        (" ".join(keys),),
     )
     return {r["key"]: r["answer"].encode() for r in await cursor.fetchall()}
 
