@@ -1,7 +1,7 @@
 """The answerer: from what a person said to what they read, and everything that must be known about how it came to be."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from hookflash.assistant import cost
@@ -75,7 +75,7 @@ class _Thought:
         self.grounding: float | None = None
 
     async def think(self) -> Ending:
-        async with self.stage("language"):
+        with self.stage("language"):
             self.language = self.choose_language()
         kind = (
             None
@@ -88,20 +88,20 @@ class _Thought:
         images = await self.look(models)
         if not self.words and not images:
             return self.ending("clarified", self.say("attachment"), 1.0, "template")
-        async with self.stage("resolve"):
+        with self.stage("resolve"):
             follows = await self.resolve(models, images)
         curated = await self.means.curated(self.turn, self.question, self.language) if self.question else None
         if curated is not None:
             return self.ending("answered", curated.answer, 1.0, f"curated ({curated.id})")
-        async with self.stage("memory"):
+        with self.stage("memory"):
             self.known = await self.means.memory(self.turn, self.question)
             self.degraded += self.known.degraded
-        async with self.stage("cache"):
+        with self.stage("cache"):
             self.key = await self.cache_key(images)
             cached = await self.cached() if self.config.cache and not self.known.bears else None
         if cached is not None:
             return self.repeat(cached)
-        async with self.stage("search"):
+        with self.stage("search"):
             passages, away = await self.find(follows, models)
             self.hidden = await self.means.hidden(self.turn)
         if self.final is not None:
@@ -113,7 +113,7 @@ class _Thought:
             return await self.outage(away)
         if not passages and self.acting is None and not (self.known.bears and any(m.generative for m in models)):
             return self.nothing()
-        async with self.stage("model"):
+        with self.stage("model"):
             outcome = await self.ask(models, passages, images)
         if isinstance(outcome, Ending):
             return outcome
@@ -140,7 +140,7 @@ class _Thought:
             if not isinstance(outcome, Chosen) or not outcome.reply.calls or self.acting is None:
                 return outcome
             self.usage = cost.total(self.usage, outcome.reply.usage)
-            async with self.stage("tools"):
+            with self.stage("tools"):
                 done = await self.acting.do(outcome.reply, self.usage.model_micros)
             self.degraded += done.notes
             if done.asked is not None:
@@ -193,7 +193,7 @@ class _Thought:
         sent = any(media.content_type.startswith("image/") for m in self.turn.said for media in m.media)
         if not sent or not any(model.sees_images for model in models):
             return ()
-        async with self.stage("pictures"):
+        with self.stage("pictures"):
             return await self.means.pictures(self.turn)
 
     async def resolve(self, models: Sequence[ChatModel], images: tuple[Image, ...]) -> bool:
@@ -437,8 +437,8 @@ class _Thought:
             known=self.known.lines if self.prompt else (),
         )
 
-    @asynccontextmanager
-    async def stage(self, name: str) -> AsyncIterator[None]:
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
         started = self.means.clock.monotonic()
         try:
             yield

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from hookflash.assistant.memory_config import MemoryConfig
 from hookflash.assistant.templates import KEYS
 from hookflash.assistant.voice import VoiceConfig
+from hookflash.base.remembered import Remembered
 from hookflash.safety.config import SafetyConfig
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$")]
@@ -136,8 +137,11 @@ class AssistantConfig(BaseModel):
 
     @classmethod
     def stored(cls, config: dict[str, Any]) -> "AssistantConfig":
-        """Read a configuration that was stored, perhaps by another version: fields that it does not know are ignored."""
-        return _stored(msgspec.json.encode(config))
+        """Read a configuration that was stored, perhaps by another version: fields that it does not know are ignored.
+
+        What is read once is not looked at again: nobody may change it.
+        """
+        return _read(config)
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored: plain JSON values."""
@@ -148,3 +152,6 @@ class AssistantConfig(BaseModel):
 def _stored(config: bytes) -> AssistantConfig:
     fields = AssistantConfig.model_fields
     return AssistantConfig.model_validate({k: v for k, v in msgspec.json.decode(config).items() if k in fields})
+
+
+_read: Remembered[dict[str, Any], AssistantConfig] = Remembered(lambda config: _stored(msgspec.json.encode(config)))

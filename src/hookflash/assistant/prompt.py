@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.model import ChatMessage, Image
 from hookflash.assistant.structured import INSTRUCTION
+from hookflash.base.remembered import Remembered
 from hookflash.conversation.turn import Exchange, LineTraits
 from hookflash.knowledge.passage import Passage
 
@@ -171,11 +172,18 @@ def limit_chars(config: AssistantConfig, language: str, line: LineTraits) -> int
     return min(line.max_chars, single if segments == 1 else several * segments)
 
 
-def prompt_revision(config: AssistantConfig) -> str:
-    """Twelve hexadecimal digits that change with the wording of our prompt or with the configuration."""
+def _revision(config: AssistantConfig) -> str:
     return hashlib.sha256(
         f"{_SYSTEM}\0{_KNOWN}\0{_BARRED}\0{_REWRITE}\0{INSTRUCTION}\0{config.model_dump_json()}".encode()
     ).hexdigest()[:12]
+
+
+_revisions = Remembered(_revision)
+
+
+def prompt_revision(config: AssistantConfig) -> str:
+    """Twelve hexadecimal digits that change with the wording of our prompt or with the configuration."""
+    return _revisions(config)
 
 
 def prompt_hash(system: str) -> str:

@@ -61,8 +61,12 @@ _FILLERS = frozenset(_FILLER_WORDS.split())
 
 def _fold(said: str) -> str:
     """Small letters, no accents on Latin letters, no punctuation, one space between words."""
-    folded = "".join(
-        c for c in unicodedata.normalize("NFKD", said.casefold()) if not "\u0300" <= c <= "\u036f" and c != "\u2019"
+    folded = (
+        said.lower()
+        if said.isascii()
+        else "".join(
+            c for c in unicodedata.normalize("NFKD", said.casefold()) if not "\u0300" <= c <= "\u036f" and c != "\u2019"
+        )
     )
     folded = folded.replace("'", "")
     # Devanagari's vowel signs are marks, not letters: kept.

@@ -206,8 +206,8 @@ def _outcome(record: TurnRecord) -> tuple[str, str | None, str, str | None]:
 
 def kept_ending(ending: Ending | None, kinds: Sequence[str]) -> Ending | None:
     """An ending in which what tools were given and gave, and what was found wrong, has nothing that must not be kept."""
-    if ending is None:
-        return None
+    if ending is None or not (ending.tools or ending.degraded):
+        return ending
     tools = tuple(
         replace(use, arguments=concealed(use.arguments, kinds), text=conceal(use.text, kinds)) for use in ending.tools
     )

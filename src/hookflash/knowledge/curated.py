@@ -11,6 +11,7 @@ Origin = Literal["staff", "ticket", "correction"]
 
 # The cosine from which two questions are the same in other words. It is high: a wrong exact answer is worse than none.
 SAME = 0.9
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CODE = re.compile(r"\b(?=\w*\d)(?=\w*[^\W\d])\w+\b")
 # Whether something is denied changes everything, and vectors hardly.
@@ -60,6 +61,8 @@ class CuratedMatch:
 
 def normalised(question: str) -> str:
     """The question without what does not change its meaning: case, punctuation, space."""
+    if question.isascii():
+        return " ".join(_ASCII_WORD.findall(question.lower()))
     folded = unicodedata.normalize("NFKC", question).casefold()
     # Marks are kept: they are the vowels of many scripts.
     return " ".join("".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded).split())

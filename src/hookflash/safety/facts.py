@@ -198,6 +198,8 @@ def link(text: str) -> str:
 
 def _digits(text: str) -> str:
     """Digits of every script as 0-9."""
+    if text.isascii():
+        return text
     return "".join(str(unicodedata.decimal(c)) if not c.isascii() and c.isdecimal() else c for c in text)
 
 

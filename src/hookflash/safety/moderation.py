@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from hookflash.safety.normal import views
@@ -24,6 +25,7 @@ CATEGORIES = (
     "violence/graphic",
 )
 THRESHOLD = 0.5
+_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ _RULES = tuple((rule["category"], rule["score"], pattern) for rule, pattern in r
 
 def judged(text: str) -> Moderation:
     """By rules, over the readings of a text; a category counts for the one that it is a part of too."""
+    # As with attacks: long texts hardly come twice.
+    return (_judged if len(text) <= _REMEMBERED else _judged.__wrapped__)(text)
+
+
+@lru_cache(16_384)
+def _judged(text: str) -> Moderation:
     scores: dict[str, float] = {}
     readings = [view.text for view in views(text, turned=False)]
     for category, score, pattern in _RULES:

@@ -30,8 +30,10 @@ _JOINERS = re.compile(
     "(?<=[\u0900-\u0dff\u0600-\u06ff])[\u200c\u200d]|[\u200d\ufe0f](?=[\U0001f000-\U0001ffff\u2600-\u27bf])|(?<=[\U0001f000-\U0001ffff\u2600-\u27bf])\ufe0f"
 )
 _WORD = re.compile(r"[^\W_]+")
+_LEET_SIGN = re.compile(r"[013457@$!|]")
 _LEET_WORD = re.compile(r"(?<!\S)(?=\S*[a-z])(?=\S*[013457@$!|])[\w@$!|]{3,}", re.IGNORECASE)
 _SPACED = re.compile(r"(?<!\w)(?:\w(?:[\s.\-_*,|/]{1,3}(?=\w(?!\w)))){4,}\w(?!\w)")
+_UNBROKEN = re.compile(r"[A-Za-z0-9+/_-]{16}")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/=_-])")
 _HEX = re.compile(r"(?<![0-9A-Fa-f])(?:(?:\\x|0x|%)?[0-9A-Fa-f]{2}[\s,]?){12,}(?![0-9A-Fa-f])")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
@@ -49,10 +51,12 @@ def views(text: str, *, turned: bool = True) -> list[View]:
     """The readings of a text that differ, the plain one first; `turned` also backwards and by rot13."""
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
-    hidden = "".join(chr(ord(c) - 0xE0000) for run in _TAGS.findall(text) for c in run)
-    # Where scripts need them, or a picture is put together by them, joiners hide nothing.
-    visible = _TAGS.sub("", _JOINERS.sub("", text))
-    stripped = _INVISIBLE.sub("", visible)
+    hidden, visible, stripped = "", text, text
+    if not text.isascii():
+        hidden = "".join(chr(ord(c) - 0xE0000) for run in _TAGS.findall(text) for c in run)
+        # Where scripts need them, or a picture is put together by them, joiners hide nothing.
+        visible = _TAGS.sub("", _JOINERS.sub("", text))
+        stripped = _INVISIBLE.sub("", visible)
     whole = unicodedata.normalize("NFKC", html.unescape(stripped))
     plain = _squeezed(whole)
     found = [View("plain", plain)]
@@ -62,9 +66,9 @@ def views(text: str, *, turned: bool = True) -> list[View]:
         if len(other) > 3 and all(other != view.text for view in found):
             found.append(View(how, other))
 
-    latin = _latin(whole)
+    latin = whole if whole.isascii() else _latin(whole)
     add("look-alike letters", latin)
-    unleet = _LEET_WORD.sub(_unleet, latin)
+    unleet = _LEET_WORD.sub(_unleet, latin) if _LEET_SIGN.search(latin) else latin
     add("digits for letters", unleet)
     add("spaced letters", _SPACED.sub(_joined, unleet))
     if stripped != visible:
@@ -132,7 +136,7 @@ def _joined(found: re.Match[str]) -> str:
 
 def _decoded(text: str) -> list[str]:
     found = []
-    for token in _BASE64.findall(text)[:20]:
+    for token in _BASE64.findall(text)[:20] if _UNBROKEN.search(text) else ():
         padded = token.rstrip("=").replace("-", "+").replace("_", "/")
         try:
             raw = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from hookflash.safety.pii import numbers
@@ -56,6 +57,7 @@ _EMAIL = re.compile(
 _PHONE = re.compile(
     r"(?<![\w.,$€£₹#/-])(?:\+|00)?\(?\d(?:[ ().\-\u2011\u2013\u00a0]{0,2}\d){6,14}(?:\s?(?:x|ext\.?)\s?\d{1,5})?(?![\w]|[.,]\d)"
 )
+_DIGIT = re.compile(r"\d")
 _DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}|(?:19|20)\d\d[-. ]+(?:19|20)\d\d")
 _AMOUNT = re.compile(r"\d{1,3}(?:[ .,\u00a0]\d{3})+")
 # Before what looks like an amount, such as 612 345 678, but is a telephone number.
@@ -100,14 +102,27 @@ _WORDS = words("""
 
 def find(text: str, kinds: Sequence[str] = KINDS, names: Sequence[str] = ()) -> list[Span]:
     """The personal data in a text, in order, without overlaps: the surer kind wins. `names` are those that are known."""
+    return list(_found(text, tuple(kinds), tuple(names)))
+
+
+# A turn asks several times about what was said and what is answered.
+@lru_cache(64)
+def _found(text: str, kinds: tuple[str, ...], names: tuple[str, ...]) -> tuple[Span, ...]:
     taken: list[Span] = []
+    without = _absent(text)
     for kind in _SUREST:
-        if kind not in kinds:
+        if kind not in kinds or kind in without:
             continue
         for start, end in _FINDERS[kind](text) if kind != "name" else _names(text, names):
             if start < end and not any(start < span.end and span.start < end for span in taken):
                 taken.append(Span(kind, start, end))
-    return sorted(taken, key=lambda span: span.start)
+    return tuple(sorted(taken, key=lambda span: span.start))
+
+
+def _absent(text: str) -> tuple[str, ...]:
+    """Kinds that a text without a digit, or without what every e-mail address has, cannot hold: most texts."""
+    digits = () if _DIGIT.search(text) else ("iban", "pan", "ssn", "phone")
+    return digits if "@" in text or "dot" in text.casefold() else (*digits, "email")
 
 
 class Patterns:
