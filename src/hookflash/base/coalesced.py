@@ -43,8 +43,8 @@ class _Line(Generic[Item, Outcome]):
 class Coalesced(Generic[Item, Outcome]):
     """`perform(key, items)` does for all items what a caller asks for one; an outcome that is an exception is raised.
 
-    At most `flights` are under way for a key. When one fails as a whole each of its items is tried alone, so that
-    nobody pays for another's mistake. With `shield` a flight is never broken off: a caller that is cancelled while it
+    At most `flights` are under way for a key. When one fails as a whole each of its items is tried alone, all at the same
+    time, so that nobody pays for another's mistake. With `shield` a flight is never broken off: a caller that is cancelled while it
     leads one waits for its end first. Otherwise the others of its flight go with the next one.
     """
 
@@ -90,8 +90,9 @@ class Coalesced(Generic[Item, Outcome]):
             await anyio.lowlevel.checkpoint()
             batch = [line.waiting.popleft() for _ in range(min(MOST, len(line.waiting)))]
             if not await self._together(key, batch):
-                for one in batch:
-                    await self._alone(key, one)
+                async with anyio.create_task_group() as tasks:
+                    for one in batch:
+                        tasks.start_soon(self._alone, key, one)
         finally:
             line.waiting.extendleft(one for one in reversed(batch) if not one.settled)
             self._pass_on(key, line)

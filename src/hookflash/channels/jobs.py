@@ -1,11 +1,13 @@
 """Background work of the channels: lanes on PostgreSQL, lanes of dead workers, sealing the journal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import anyio
 import structlog
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 
 from hookflash.base.clock import Clock
 from hookflash.base.coalesced import Coalesced
@@ -16,20 +18,44 @@ from hookflash.channels.integration import Integration
 from hookflash.channels.store import Integrations
 from hookflash.conversation import commit_store, intake_store, journal_store, lane_store, outbox_store
 from hookflash.conversation.commit_store import Commit
-from hookflash.conversation.intake import Arrival, Decided, Standing, Taken
+from hookflash.conversation.intake import Arrival, Decided, Taken
 from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
 from hookflash.conversation.lane_store import Release
 from hookflash.conversation.message import Media
 from hookflash.conversation.outbox import Accepted, Candidate, Refused
-from hookflash.db.pool import Connection, Database
+from hookflash.db.pool import Database
 from hookflash.db.presence import living
 
 log = structlog.get_logger()
 
 LEASE = 30.0
 UNDER_WAY = timedelta(seconds=5)
+HELD_UP = "1s"
 REAP_EVERY = 0.5
 SEAL_EVERY = 1.0
+
+
+TakenIn = tuple[str | None, Taken | None, Decided]
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A message that is to be taken in."""
+
+    integration: Integration
+    arrival: Arrival
+    judge: Judge
+
+    @property
+    def asks(self) -> tuple[Arrival, str, int, int]:
+        """What its sender's standing depends on."""
+        settings = self.integration.settings
+        return (
+            self.arrival,
+            self.integration.opt_out_scope,
+            settings.session_duration_ms,
+            settings.messages_per_minute,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +68,14 @@ class Desk:
     worker: Callable[[], int]
     point: Callable[[str], None] = lambda name: None
     _revisions: lane_store.Revisions = field(init=False, default_factory=dict)
+    _coming: Coalesced[Coming, TakenIn] = field(init=False)
     _load: Coalesced[str, tuple[Work, list[str]]] = field(init=False)
     _commit: Coalesced[Commit, tuple[Leaving, ...] | Newer] = field(init=False)
     _release: Coalesced[Release, None] = field(init=False)
     _posted: Coalesced[tuple[Leaving, Accepted], None] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_coming", Coalesced(self._take_in_all, flights=4))
         object.__setattr__(self, "_load", Coalesced(self._load_all))
         object.__setattr__(self, "_commit", Coalesced(self._commit_all))
         object.__setattr__(self, "_release", Coalesced(self._release_all))
@@ -74,34 +102,55 @@ class Desk:
             await outbox_store.posted(conn, rows, self.clock.now())
         return [None] * len(rows)
 
-    async def take_in(
-        self, integration: Integration, arrival: Arrival, judge: Judge
-    ) -> tuple[str | None, Taken | None, Decided]:
-        now = self.clock.now()
-        async with self.db.pipelined(integration.account_id) as conn:
-            standing = await self._standing(conn, integration, arrival, now)
-            if standing.stamp != integration.stamp:
-                integration = await self.integrations.get(conn, integration.id)
-                standing = await self._standing(conn, integration, arrival, now)
-            self.integrations.keep(integration, self.clock.monotonic())
-            judged, taken, verdicts = judge(integration, standing)
-            if taken is None:
-                return None, None, verdicts
-            message_id, stored = await intake_store.accept(conn, judged, standing, taken, now)
-        self.point("after_accept")
-        return message_id if await intake_store.claimed(stored) else None, taken, verdicts
+    async def take_in(self, integration: Integration, arrival: Arrival, judge: Judge) -> TakenIn:
+        return await self._coming(integration.account_id, Coming(integration, arrival, judge))
 
-    @staticmethod
-    async def _standing(conn: Connection, integration: Integration, arrival: Arrival, now: datetime) -> Standing:
-        settings = integration.settings
-        return await intake_store.standing(
-            conn,
-            arrival,
-            integration.opt_out_scope,
-            settings.session_duration_ms,
-            settings.messages_per_minute,
-            now,
-        )
+    async def _take_in_all(self, account_id: str, coming: Sequence[Coming]) -> list[TakenIn | Exception]:
+        outcomes: dict[int, TakenIn | Exception] = {}
+        outcomes |= await self._take_in(account_id, dict(enumerate(coming)))
+        for number, one in enumerate(coming):
+            if number not in outcomes:
+                try:
+                    outcomes |= await self._take_in(account_id, {number: one})
+                except Exception as error:  # noqa: BLE001 - raised to whoever brought it; the others are stored
+                    outcomes[number] = error
+        return [outcomes[number] for number in range(len(coming))]
+
+    async def _take_in(self, account_id: str, coming: Mapping[int, Coming]) -> dict[int, TakenIn]:
+        """Take in, in one transaction, one message of each contact: the next is judged by what this one has changed."""
+        now = self.clock.now()
+        firsts = {str(one.arrival.address): number for number, one in reversed(list(coming.items()))}
+        chosen = {number: coming[number] for number in sorted(firsts.values())}
+        outcomes: dict[int, TakenIn] = {}
+        stored: dict[int, tuple[str, AsyncCursor[DictRow], Taken, Decided]] = {}
+        async with self.db.pipelined(account_id) as conn:
+            if len(chosen) > 1:
+                # Where somebody holds up one of them, each is taken in alone: see Coalesced.
+                await conn.execute("select set_config('lock_timeout', %s, true)", (HELD_UP,))
+            met = await intake_store.meet(conn, [one.arrival for one in chosen.values()])
+            asked = {
+                number: await intake_store.ask(conn, person, *one.asks, now)
+                for (number, one), person in zip(chosen.items(), met, strict=True)
+            }
+            people: set[str] = set()
+            for number, one in chosen.items():
+                standing = await intake_store.read(asked[number])
+                if standing.contact_id in people:
+                    continue
+                people.add(standing.contact_id)
+                if standing.stamp != one.integration.stamp:
+                    one = replace(one, integration=await self.integrations.get(conn, one.integration.id))
+                    standing = await intake_store.standing(conn, *one.asks, now)
+                self.integrations.keep(one.integration, self.clock.monotonic())
+                judged, taken, verdicts = one.judge(one.integration, standing)
+                if taken is None:
+                    outcomes[number] = None, None, verdicts
+                    continue
+                stored[number] = (*await intake_store.accept(conn, judged, standing, taken, now), taken, verdicts)
+        self.point("after_accept")
+        for number, (message_id, cursor, taken, verdicts) in stored.items():
+            outcomes[number] = message_id if await intake_store.claimed(cursor) else None, taken, verdicts
+        return outcomes
 
     async def claim(self, most: int) -> list[Held]:
         # After a crash that undid it nobody lives who could act on it: the presence numbers are gone too.

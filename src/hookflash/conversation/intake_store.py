@@ -1,5 +1,7 @@
 """SQL of taking messages in: who wrote, the one statement that stores an arrival, and opt-outs."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -15,25 +17,55 @@ from hookflash.conversation.journal_store import to_json
 from hookflash.db.pool import Connection
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a sender that is on its way; see `read`."""
+
+    met: AsyncCursor[DictRow]
+    known: AsyncCursor[DictRow]
+
+
 async def standing(
     conn: Connection, arrival: Arrival, scope: str, session_ms: int, rate: int, now: datetime
 ) -> Standing:
-    """What is known of the sender; makes the contact if need be, and serialises with other arrivals of the same one.
+    """What is known of one sender: `meet`, `ask` and `read`."""
+    (met,) = await meet(conn, [arrival])
+    return await read(await ask(conn, met, arrival, scope, session_ms, rate, now))
 
-    Messages of the last minute are counted up to `rate`.
+
+async def meet(conn: Connection, arrivals: Sequence[Arrival]) -> list[AsyncCursor[DictRow]]:
+    """Make the senders' contacts if need be, and wait until no other arrival of theirs is being taken in.
+
+    The arrivals are of one account, each from another address. In one order for all who do this: else each could wait for
+    the other.
     """
-    day = now.date()
-    upserted = await conn.execute(
-        "insert into contact_addresses as a (account_id, address, contact_id) values (%s, %s, %s)"
-        " on conflict (account_id, address) do update set unreachable_code = null returning contact_id",
-        (arrival.account_id, str(arrival.address), new_id("cont")),
-    )
-    # Before anything else of the contact, as whoever commits a turn of it does: else each could wait for the other.
+    met = {}
+    for address in sorted(str(arrival.address) for arrival in arrivals):
+        met[address] = await conn.execute(
+            "insert into contact_addresses as a (account_id, address, contact_id) values (%s, %s, %s)"
+            " on conflict (account_id, address) do update set unreachable_code = null returning contact_id",
+            (arrivals[0].account_id, address, new_id("cont")),
+        )
+    # Before anything else of the contacts, as whoever commits turns of theirs does.
     await conn.execute(
         "select from lanes l join contact_addresses a on a.contact_id = l.contact_id"
-        " where a.account_id = %s and a.address = %s for update of l",
-        (arrival.account_id, str(arrival.address)),
+        " where a.account_id = %s and a.address = any(string_to_array(%s, E'\\x1f')) order by l.contact_id for update of l",
+        (arrivals[0].account_id, "\x1f".join(met)),
     )
+    return [met[str(arrival.address)] for arrival in arrivals]
+
+
+async def ask(
+    conn: Connection,
+    met: AsyncCursor[DictRow],
+    arrival: Arrival,
+    scope: str,
+    session_ms: int,
+    rate: int,
+    now: datetime,
+) -> Asked:
+    """Ask what is known of a sender whom we have met. Messages of the last minute are counted up to `rate`."""
+    day = now.date()
     known = await conn.execute(
         """
         select c.language,
@@ -76,8 +108,13 @@ async def standing(
             "rate": rate,
         },
     )
-    made = await upserted.fetchone()
-    row = await known.fetchone()
+    return Asked(met, known)
+
+
+async def read(asked: Asked) -> Standing:
+    """What is known of the sender."""
+    made = await asked.met.fetchone()
+    row = await asked.known.fetchone()
     if made is None or row is None:  # pragma: no cover
         raise Fenced("the contact vanished while its message was taken in")
     recent = tuple(Past(direction, text, float(age)) for direction, text, age in row["recent"])

@@ -416,7 +416,7 @@ async def nearest_indexed(
 ) -> list[tuple[int, float]]:
     """Approximate, through the graph of one big source (see `graph_index`); (id, cosine), best first."""
     dimensions = len(vector)
-    await conn.execute("select set_config('hnsw.ef_search', '160', true)")
+    await conn.execute("select set_config('hnsw.ef_search', '120', true)")
     cursor = await conn.execute(
         f"select chunk_id, 1 - (vector::halfvec({dimensions}) <=> %(v)s::halfvec({dimensions})) as cosine from embeddings"  # noqa: S608
         f" where source_id = {_literal(source)} and model = {_literal(model)}"
@@ -431,7 +431,7 @@ def graph_index(source: str, model: str, dimensions: int) -> tuple[str, str]:
     name = "embeddings_graph_" + hashlib.sha256(f"{source}\0{model}".encode()).hexdigest()[:16]
     return name, (
         f"create index concurrently if not exists {name} on embeddings"
-        f" using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (m = 16, ef_construction = 100)"
+        f" using hnsw ((vector::halfvec({dimensions})) halfvec_cosine_ops) with (m = 16, ef_construction = 200)"
         f" where source_id = {_literal(source)} and model = {_literal(model)}"
     )
 
