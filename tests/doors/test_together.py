@@ -7,7 +7,10 @@ import anyio
 
 from hookflash.base.phone import Address
 from hookflash.channels.accept import Accepted, Acceptor
+from hookflash.conversation import lane_store
 from hookflash.conversation.intake import Arrival
+from hookflash.conversation.lane_store import Release
+from hookflash.testing.wait import until
 from tests.doors.textline import OURS, TextLine, text_line
 
 
@@ -106,3 +109,26 @@ async def test_who_is_held_up_holds_up_nobody_else(database_url: str, fresh_dire
             assert sorted(through) == others
         assert through[-1] == stuck
         assert len(await line.rows("select 1 from messages")) == 4
+
+
+async def test_lanes_are_let_go_of_in_the_order_in_which_they_are_locked(
+    database_url: str, fresh_directory: Path
+) -> None:
+    async with text_line(database_url, fresh_directory, workers=0, burst_ms=0) as line:
+        await come(line, [arrival(line, n, f"+1555011000{n}") for n in range(2)])
+        async with line.core.db.at_once(None) as conn:
+            first, second = sorted(await lane_store.claim(conn, 7, 30.0, 2), key=lambda held: held.contact_id)
+
+        async def let_go() -> None:
+            async with line.core.db.tenant(line.account_id) as conn:
+                await lane_store.release(conn, [Release(second, None), Release(first, None)])
+
+        async def waits() -> bool:
+            return bool(await line.rows("select 1 from pg_locks where not granted"))
+
+        async with anyio.create_task_group() as tasks, line.core.db.tenant(line.account_id) as conn:
+            await conn.execute("select from lanes where contact_id = %s for update", (first.contact_id,))
+            tasks.start_soon(let_go)
+            await until(waits)
+            await conn.execute("select from lanes where contact_id = %s for update", (second.contact_id,))
+        assert not await line.rows("select 1 from lanes where worker is not null")

@@ -92,7 +92,10 @@ async def test_a_caller_whom_nobody_takes_comes_back_to_the_assistant(
         call = ask(line, way)
         if way == "stream":
             await until(
-                lambda: line.rows("select 1 from calls where state = 'live' and exists (select from transfers)")
+                lambda: line.rows(
+                    "select 1 from calls where state = 'live' and exists (select from transfers)"
+                    " and exists (select from turns)"
+                )
             )
             call.hang_up()
         else:

@@ -194,8 +194,10 @@ class Integrations:
         )
         await conn.execute(
             "with freed as (update messages set state = 'waiting', why = null where integration_id = %s and state = 'parked'"
-            "   and sid is null and poster is null returning contact_id)"
-            " update lanes set due_at = clock_timestamp() where contact_id in (select contact_id from freed)",
+            "   and sid is null and poster is null returning contact_id),"
+            " locked as materialized (select l.contact_id from lanes l where l.contact_id in (select contact_id from freed)"
+            "   order by l.contact_id for update)"
+            " update lanes set due_at = clock_timestamp() where contact_id in (select contact_id from locked)",
             (integration_id,),
         )
         await conn.execute("select pg_notify('lanes', '')")

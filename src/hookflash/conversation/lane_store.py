@@ -216,14 +216,18 @@ class Release:
 
 async def release(conn: Connection, lanes: Sequence[Release]) -> None:
     """Let go of lanes. What was said to another integration than the one just answered is due at once."""
+    # Locked in the order in which all lock them: else whoever takes messages in could wait for us, and we for them.
     await conn.execute(
-        "update lanes l set worker = null, lease_until = null,"
+        "with mine as materialized (select l.contact_id, x.due, x.failed from jsonb_to_recordset(%s)"
+        "   as x (contact_id text, worker integer, fence bigint, due float8, failed boolean)"
+        "   join lanes l on l.contact_id = x.contact_id and l.worker = x.worker and l.fence = x.fence"
+        "   order by l.contact_id for update of l)"
+        " update lanes l set worker = null, lease_until = null,"
         " due_at = least(l.due_at, clock_timestamp() + make_interval(secs => x.due), case when x.due is null"
         "   and exists (select from messages m where m.contact_id = l.contact_id and m.direction = 'in'"
         "     and m.state = 'unanswered') then clock_timestamp() end),"
         " failures = case when x.failed then least(l.failures + 1, 1000) else l.failures end"
-        " from jsonb_to_recordset(%s) as x (contact_id text, worker integer, fence bigint, due float8, failed boolean)"
-        " where l.contact_id = x.contact_id and l.worker = x.worker and l.fence = x.fence",
+        " from mine x where l.contact_id = x.contact_id",
         (
             Jsonb(
                 [

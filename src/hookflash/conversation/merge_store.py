@@ -78,7 +78,8 @@ async def hold(conn: Connection, contact_ids: list[str], going: str, now: dateti
     be gone is being answered: whoever does that has its id in hand.
     """
     await conn.execute(
-        "select from contact_addresses where contact_id = any(%s) order by address for update", (contact_ids,)
+        'select from contact_addresses where contact_id = any(%s) order by address collate "C" for update',
+        (contact_ids,),
     )
     lanes = await conn.execute(
         "select contact_id, worker from lanes where contact_id = any(%s) order by contact_id for update", (contact_ids,)

@@ -407,7 +407,10 @@ create function next_lane_due() returns timestamptz
 create function renew_leases(worker integer, lease interval) returns void
   language sql volatile security definer set search_path = pg_catalog, public
   begin atomic
-    update public.lanes l set lease_until = clock_timestamp() + renew_leases.lease where l.worker = renew_leases.worker;
+    -- Who waits for one lane while it holds another may be waited for: what is locked now is renewed the next time.
+    update public.lanes l set lease_until = clock_timestamp() + renew_leases.lease
+    from (select h.contact_id from public.lanes h where h.worker = renew_leases.worker for update skip locked) held
+    where l.contact_id = held.contact_id;
   end;
 
 create function free_dead_lanes() returns bigint
@@ -415,11 +418,14 @@ create function free_dead_lanes() returns bigint
   begin atomic
     with freed as (
       update public.lanes l set worker = null, lease_until = null, due_at = clock_timestamp()
-      where l.worker is not null
-        and (l.lease_until < clock_timestamp()
-             or not exists (select from pg_locks k where k.locktype = 'advisory' and k.classid = 1215782247
-                              and k.objid = l.worker::bigint::oid and k.granted
-                              and k.database = (select oid from pg_database where datname = current_database())))
+      from (select h.contact_id from public.lanes h
+            where h.worker is not null
+              and (h.lease_until < clock_timestamp()
+                   or not exists (select from pg_locks k where k.locktype = 'advisory' and k.classid = 1215782247
+                                    and k.objid = h.worker::bigint::oid and k.granted
+                                    and k.database = (select oid from pg_database where datname = current_database())))
+            for update skip locked) dead
+      where l.contact_id = dead.contact_id
       returning 1)
     select count(*) from freed;
   end;
