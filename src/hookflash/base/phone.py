@@ -75,16 +75,7 @@ class Address:
 
 @lru_cache(4_096)
 def _country(number: str) -> str | None:
-    for length in (1, 2, 3):
-        code = int(number[1 : 1 + length])
-        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)
-        if regions is not None:
-            break
-    else:
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
         return None
-    if len(regions) == 1:
-        return regions[0]
-    national = number[1 + length :]
-    zeros = len(national) - len(national.lstrip("0"))
-    parsed = phonenumbers.PhoneNumber(code, int(national or 0), None, zeros > 0 or None, zeros if zeros > 1 else None)
-    return phonenumbers.region_code_for_number(parsed)
