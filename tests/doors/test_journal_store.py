@@ -107,6 +107,19 @@ async def test_an_entry_that_was_touched_is_named(
     assert found.record.split(" (")[0] == f"journal entry {ids[2]}"
 
 
+async def test_an_entry_that_was_touched_before_its_seal_is_named(
+    database: Database, database_url: str, account: str
+) -> None:
+    ids = await three_seals(database, account)
+    await write(database, account, "early", "late")
+    with tampering(database_url) as owner:
+        owner.execute("delete from journal where subject = 'early'")
+    assert await seal(database, account) == 2
+    found = await verify(database, account)
+    assert isinstance(found, Broken)
+    assert (found.what, found.record.split(" (")[0]) == ("missing", f"journal entry {ids[-1] + 1}")
+
+
 async def test_an_entry_that_came_in_behind_the_journals_back_is_named(
     database: Database, database_url: str, account: str
 ) -> None:

@@ -77,12 +77,12 @@ async def seal_journal(conn: Connection, account_id: str, now: datetime) -> int:
     """Seal what the account's journal gained since the last seal; how many entries. One sealer at a time."""
     await conn.execute("select pg_advisory_xact_lock(hashtextextended('seal:' || %s, 0))", (account_id,))
     taken = await conn.execute(
-        "with taken as (delete from journal_unsealed where account_id = %(a)s and entry_id in"
-        " (select entry_id from journal_unsealed where account_id = %(a)s order by entry_id limit %(n)s) returning entry_id)"
-        " select j.id, j.hash from journal j join taken t on t.entry_id = j.id order by j.id",
+        "delete from journal_unsealed where account_id = %(a)s and entry_id in"
+        " (select entry_id from journal_unsealed where account_id = %(a)s order by entry_id limit %(n)s)"
+        " returning entry_id, hash",
         {"a": account_id, "n": SEAL_AT_MOST},
     )
-    entries = [(r["id"], r["hash"]) for r in await taken.fetchall()]
+    entries = sorted((r["entry_id"], r["hash"]) for r in await taken.fetchall())
     if not entries:
         return 0
     last = await conn.execute(

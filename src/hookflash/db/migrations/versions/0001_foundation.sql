@@ -239,6 +239,7 @@ create index journal_by_subject on journal (account_id, subject);
 create table journal_unsealed (
   account_id  text not null,
   entry_id    bigint not null,
+  hash        bytea not null,
   primary key (account_id, entry_id)
 );
 
@@ -254,7 +255,7 @@ create table journal_seals (
 
 create function journal_note_unsealed() returns trigger language plpgsql as $$
 begin
-  insert into journal_unsealed (account_id, entry_id) values (new.account_id, new.id);
+  insert into journal_unsealed (account_id, entry_id, hash) values (new.account_id, new.id, new.hash);
   return null;
 end $$;
 create trigger journal_unsealed after insert on journal for each row execute function journal_note_unsealed();
