@@ -43,9 +43,9 @@ class _Line(Generic[Item, Outcome]):
 class Coalesced(Generic[Item, Outcome]):
     """`perform(key, items)` does for all items what a caller asks for one; an outcome that is an exception is raised.
 
-    At most `flights` are under way for a key. When one fails as a whole each of its items is tried alone, all at the same
-    time, so that nobody pays for another's mistake. With `shield` a flight is never broken off: a caller that is cancelled while it
-    leads one waits for its end first. Otherwise the others of its flight go with the next one.
+    At most `flights` are under way for a key. When one fails as a whole each of its items is tried alone, all at the
+    same time, so that nobody pays for another's mistake. With `shield` a flight is never broken off: a caller that is
+    cancelled while it leads one waits for its end first. Otherwise the others of its flight go with the next one.
     """
 
     def __init__(
@@ -89,7 +89,9 @@ class Coalesced(Generic[Item, Outcome]):
             # Whoever is ready now comes along.
             await anyio.lowlevel.checkpoint()
             batch = [line.waiting.popleft() for _ in range(min(MOST, len(line.waiting)))]
-            if not await self._together(key, batch):
+            if len(batch) == 1:
+                await self._alone(key, batch[0])
+            elif not await self._together(key, batch):
                 async with anyio.create_task_group() as tasks:
                     for one in batch:
                         tasks.start_soon(self._alone, key, one)
@@ -108,8 +110,6 @@ class Coalesced(Generic[Item, Outcome]):
             del self._lines[key]
 
     async def _together(self, key: str, batch: Sequence[_Waiting[Item, Outcome]]) -> bool:
-        if len(batch) < 2:
-            return False
         try:
             outcomes = await self._perform(key, [one.item for one in batch])
         except Exception:  # noqa: BLE001 - each is tried alone, and meets its own error there
