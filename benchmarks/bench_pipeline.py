@@ -94,9 +94,7 @@ async def measured(
             tasks.start_soon(talk.person)
         tasks.start_soon(talk.call_back)
         await anyio.sleep(warm)
-        # As PostgreSQL does by itself within a minute: without statistics of the new tables its plans are guesses.
-        async with await psycopg.AsyncConnection.connect(place.database_url, autocommit=True) as conn:
-            await conn.execute("analyze")
+        await place.analyse()
         await anyio.sleep(2.0)
         talk.answered.clear()
         talk.acknowledged.clear()
@@ -105,13 +103,14 @@ async def measured(
         used = meter.read()
         answered, acknowledged = list(talk.answered), list(talk.acknowledged)
         tasks.cancel_scope.cancel()
-    wall, others = used.pop("wall"), used.pop("others")
+    wall, others, stolen = (used.pop(name) for name in ("wall", "others", "stolen"))
     each = {f"{name}_ms": value * 1000 / len(answered) for name, value in used.items()}
     return {
         "answered_per_second": round(len(answered) / wall, 1),
         "processor_time_per_message": rounded(each, 2),
         "would_fill_two_cores_at_per_second": round(2000 / each["total_ms"], 1),
         "others_used_cores": round(others / wall, 2),
+        "stolen_cores": round(stolen / wall, 2),
         "answer": percentiles([took for _, took in answered]),
         "acknowledgement": percentiles(acknowledged),
     }

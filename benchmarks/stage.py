@@ -8,11 +8,13 @@ Everything is on this machine's loopback. Processor time is read from /proc, so 
 import asyncio
 import json
 import logging
+import math
 import os
 import shutil
 import sys
 import tempfile
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -159,6 +161,11 @@ class Stage:
         config = AssistantConfig.model_validate(self.integration.assistant.to_dict() | changes)
         async with self.core.db.tenant(self.account_id) as conn:
             await assistants.update(conn, self.account_id, self.integration.assistant_id, config, self.core.clock.now())
+
+    async def analyse(self) -> None:
+        """As PostgreSQL does by itself within a minute: without statistics of the new tables its plans are guesses."""
+        async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as conn:
+            await conn.execute("analyze")
 
     @asynccontextmanager
     async def role(self, name: str, **environment: str) -> AsyncIterator[int]:
@@ -456,22 +463,54 @@ class Meter:
     _began: float = 0.0
     _used: dict[str, float] = field(default_factory=dict)
     _busy: float = 0.0
+    _stolen: float = 0.0
 
     def start(self) -> None:
-        self._began, self._busy = time.monotonic(), _machine_busy()
+        self._began = time.monotonic()
+        self._busy, self._stolen = _machine()
         self._used = {name: _used(pid) for name, pid in self.processes.items()}
 
     def read(self) -> dict[str, float]:
-        """Seconds by process, of all of them, of everything else on the machine, and on the wall clock."""
+        """Seconds by process, of all of them, of everything else on the machine, and on the wall clock.
+
+        `stolen`: what the host of a virtual machine gave to others while ours wanted to run.
+        """
         used = {name: _used(pid) - self._used[name] for name, pid in self.processes.items()}
         total = sum(used.values())
         wall = time.monotonic() - self._began
-        return used | {"total": total, "others": max(0.0, _machine_busy() - self._busy - total), "wall": wall}
+        busy, stolen = _machine()
+        others = max(0.0, busy - self._busy - total)
+        return used | {"total": total, "others": others, "stolen": stolen - self._stolen, "wall": wall}
 
 
-def _machine_busy() -> float:
-    ticks = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS
+@dataclass(slots=True)
+class Theft:
+    """When the host of a virtual machine gave its processors to others: what is measured then says little about us."""
+
+    _seen: list[tuple[float, float]] = field(default_factory=list)
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._seen.append((time.perf_counter(), _machine()[1]))
+            await anyio.sleep(0.25)
+
+    def undisturbed(self, began: float, ended: float) -> bool:
+        """Whether all of the time was watched, and less than a hundredth of a processor was stolen around it."""
+        first = bisect_right(self._seen, (began, math.inf)) - 1
+        last = bisect_left(self._seen, (ended, 0.0))
+        if first < 0 or last == len(self._seen):
+            return False
+        (start, before), (end, after) = self._seen[first], self._seen[last]
+        return after - before < 0.01 * (end - start)
+
+
+def _machine() -> tuple[float, float]:
+    """Seconds in which its processors worked for it, and in which they were stolen."""
+    user, nice, system, _, _, interrupts, soft, stolen = (
+        int(ticks) / _TICKS for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return user + nice + system + interrupts + soft, stolen
 
 
 def _used(pid: int) -> float:
@@ -495,7 +534,9 @@ def children(pid: int) -> Iterator[int]:
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """p50, p95, p99 and the longest, in milliseconds."""
+    """p50, p95, p99 and the longest, in milliseconds; nothing of nothing."""
+    if not seconds:
+        return {}
     values = np.percentile(np.array(seconds) * 1000, [50, 95, 99, 100])
     return dict(zip(("p50_ms", "p95_ms", "p99_ms", "max_ms"), (round(float(v), 2) for v in values), strict=True))
 

@@ -46,8 +46,6 @@ _SETTINGS = {
     "max_connections": "100",
     "max_wal_size": "1GB",
     "random_page_cost": "1.1",
-    # The plans for tables that have just been filled are guesses until they were analysed.
-    "autovacuum_naptime": "10s",
     "jit": "off",
     "log_checkpoints": "off",
     "log_timezone": "UTC",
