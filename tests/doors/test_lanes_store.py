@@ -11,7 +11,7 @@ import pytest
 from hookflash.base.clock import SystemClock
 from hookflash.base.errors import Fenced, Unavailable
 from hookflash.channels.jobs import Desk
-from hookflash.conversation.lane import Held, Newer, Outgoing, Thought, Unanswered, Work
+from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
 from hookflash.conversation.turn import Turn
 from hookflash.db.presence import LOCK_CLASS, Presence
 from hookflash.testing.wait import until
@@ -193,6 +193,72 @@ async def test_an_acknowledgement_is_given_once_and_not_when_a_person_has_it(lin
     assert row is not None
     assert (row.body, row.state) == ("one moment", "posting")
     assert await at.acknowledge(held, about, out) is None
+
+
+async def test_acknowledgements_of_several_contacts_leave_together_each_by_its_own_right(line: TextLine) -> None:
+    numbers = [f"+1555011100{n}" for n in range(6)]
+    for number in numbers:
+        await texted(line, "hi", number=number)
+    at = worker(line, 1)
+    held = {h.contact_id: h for h in await at.claim(10)}
+    about = {contact_id: await unanswered(at, h) for contact_id, h in held.items()}
+    (out_of_it,) = [c for c, u in about.items() if str(u.messages[0].address) == numbers[0]]
+    (taken_over,) = [c for c, u in about.items() if str(u.messages[0].address) == numbers[1]]
+    await line.rows("update lanes set fence = fence + 1 where contact_id = %s returning 1", taken_over)
+    await line.rows(
+        "insert into opt_outs (account_id, address, sender, opted_out, via, since) values (%s, %s, %s, true, 'keyword', now())"
+        " returning 1",
+        line.account_id,
+        numbers[0],
+        OURS,
+    )
+    outcomes: dict[str, object] = {}
+
+    async def acknowledge(contact_id: str) -> None:
+        try:
+            outcomes[contact_id] = await at.acknowledge(
+                held[contact_id], about[contact_id], Outgoing("one moment", "acknowledgement", cost_micros=5)
+            )
+        except Fenced as error:
+            outcomes[contact_id] = error
+
+    async with anyio.create_task_group() as tasks:
+        for contact_id in held:
+            tasks.start_soon(acknowledge, contact_id)
+    assert outcomes.pop(out_of_it) is None
+    assert isinstance(outcomes.pop(taken_over), Fenced)
+    assert len(outcomes) == 4
+    for contact_id, row in outcomes.items():
+        assert isinstance(row, Leaving)
+        assert (row.contact_id, row.state) == (contact_id, "posting")
+    stored = await line.rows("select contact_id, xmin::text as by from messages where kind = 'acknowledgement'")
+    assert {r["contact_id"] for r in stored} == set(outcomes)
+    assert len({r["by"] for r in stored}) < len(stored)
+    (spent,) = await line.rows("select sum(micros)::int as micros from spend where address = ''")
+    assert spent["micros"] == 20
+
+
+async def test_a_stop_that_an_acknowledgement_has_to_wait_for_is_obeyed(database_url: str, line: TextLine) -> None:
+    await texted(line, "hi")
+    at = worker(line, 1)
+    (held,) = await at.claim(1)
+    about = await unanswered(at, held)
+    rows: list[Leaving | None] = []
+
+    async def acknowledge() -> None:
+        rows.append(await at.acknowledge(held, about, Outgoing("one moment", "acknowledgement")))
+
+    async with anyio.create_task_group() as tasks, await psycopg.AsyncConnection.connect(database_url) as stop:
+        # As the webhook of a STOP does: it locks the lane, and then records the opt-out.
+        await stop.execute("select from lanes where contact_id = %s for update", (held.contact_id,))
+        tasks.start_soon(acknowledge)
+        await until(lambda: line.rows("select 1 from pg_locks where not granted"))
+        await stop.execute(
+            "insert into opt_outs (account_id, address, sender, opted_out, via, since)"
+            " values (%s, '+15550111222', %s, true, 'keyword', now())",
+            (line.account_id, OURS),
+        )
+    assert rows == [None]
 
 
 async def test_lanes_of_the_dead_are_freed_and_those_of_the_living_are_not(line: TextLine) -> None:

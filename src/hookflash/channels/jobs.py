@@ -17,7 +17,7 @@ from hookflash.channels.backfill import Backfill
 from hookflash.channels.integration import Integration
 from hookflash.channels.store import Integrations
 from hookflash.conversation import commit_store, intake_store, journal_store, lane_store, outbox_store
-from hookflash.conversation.commit_store import Commit
+from hookflash.conversation.commit_store import Acknowledgement, Commit
 from hookflash.conversation.intake import Arrival, Decided, Taken
 from hookflash.conversation.lane import Held, Leaving, Newer, Outgoing, Thought, Unanswered, Work
 from hookflash.conversation.lane_store import Release
@@ -71,13 +71,15 @@ class Desk:
     _coming: Coalesced[Coming, TakenIn] = field(init=False)
     _load: Coalesced[str, tuple[Work, list[str]]] = field(init=False)
     _commit: Coalesced[Commit, tuple[Leaving, ...] | Newer] = field(init=False)
+    _acknowledge: Coalesced[Acknowledgement, Leaving | None] = field(init=False)
     _release: Coalesced[Release, None] = field(init=False)
     _posted: Coalesced[tuple[Leaving, Accepted], None] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_coming", Coalesced(self._take_in_all, flights=4))
+        object.__setattr__(self, "_coming", Coalesced(self._take_in_all))
         object.__setattr__(self, "_load", Coalesced(self._load_all))
         object.__setattr__(self, "_commit", Coalesced(self._commit_all))
+        object.__setattr__(self, "_acknowledge", Coalesced(self._acknowledge_all))
         object.__setattr__(self, "_release", Coalesced(self._release_all))
         object.__setattr__(self, "_posted", Coalesced(self._posted_all))
 
@@ -90,6 +92,12 @@ class Desk:
     ) -> Sequence[tuple[Leaving, ...] | Newer | Exception]:
         async with self.db.pipelined(account_id) as conn:
             return await commit_store.commit_turns(conn, commits, self.clock.now())
+
+    async def _acknowledge_all(
+        self, account_id: str, acknowledgements: Sequence[Acknowledgement]
+    ) -> Sequence[Leaving | Exception | None]:
+        async with self.db.pipelined(account_id) as conn:
+            return await commit_store.acknowledge(conn, acknowledgements, self.clock.now())
 
     async def _release_all(self, account_id: str, lanes: Sequence[Release]) -> list[None]:
         async with self.db.at_once(account_id, durable=False) as conn:
@@ -184,11 +192,8 @@ class Desk:
 
     async def acknowledge(self, held: Held, unanswered: Unanswered, out: Outgoing) -> Leaving | None:
         marked = self.clock.monotonic()
-        async with self.db.tenant(held.account_id) as conn:
-            integration = await self.integrations.get(conn, unanswered.integration_id)
-            row = await commit_store.acknowledge(
-                conn, held, unanswered, out, integration.opt_out_scope, self.clock.now()
-            )
+        scope = (await self.integration(held.account_id, unanswered.integration_id)).opt_out_scope
+        row = await self._acknowledge(held.account_id, Acknowledgement(held, unanswered, out, scope))
         return row and replace(row, marked=marked)
 
     async def release(self, held: Held, due_in: float | None, *, failed: bool = False) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Fenced
@@ -28,6 +30,16 @@ class Commit:
     post_now: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The sign that a turn takes longer, on a lane that we hold. `scope`: whom an opt-out would be said to."""
+
+    held: Held
+    unanswered: Unanswered
+    out: Outgoing
+    scope: str
+
+
 async def commit_turns(
     conn: Connection, commits: Sequence[Commit], now: datetime
 ) -> list[tuple[Leaving, ...] | Newer | Fenced]:
@@ -35,12 +47,7 @@ async def commit_turns(
 
     For each Fenced when its lane is no longer ours, Newer when more was said meanwhile (unless `final`).
     """
-    lanes = await conn.execute(
-        "select l.contact_id from jsonb_to_recordset(%s) as h (contact_id text, worker integer, fence bigint)"
-        " join lanes l on l.contact_id = h.contact_id and l.worker = h.worker and l.fence = h.fence"
-        " order by l.contact_id for update of l",
-        (Jsonb([{"contact_id": c.held.contact_id, "worker": c.held.worker, "fence": c.held.fence} for c in commits]),),
-    )
+    lanes = await _lock(conn, [c.held for c in commits])
     states = await conn.execute(
         """
         select x.contact,
@@ -316,32 +323,62 @@ async def _insert_outgoing(
     return tuple(rows)
 
 
+async def _lock(conn: Connection, lanes: Sequence[Held]) -> AsyncCursor[DictRow]:
+    """Lock the lanes, in the one order for all who lock several; it gives the contacts of those that are still ours.
+
+    What else is asked of them is asked in a following statement: this one may have waited, and sees what was before.
+    """
+    return await conn.execute(
+        "select l.contact_id from jsonb_to_recordset(%s) as h (contact_id text, worker integer, fence bigint)"
+        " join lanes l on l.contact_id = h.contact_id and l.worker = h.worker and l.fence = h.fence"
+        " order by l.contact_id for update of l",
+        (Jsonb([{"contact_id": h.contact_id, "worker": h.worker, "fence": h.fence} for h in lanes]),),
+    )
+
+
 async def acknowledge(
-    conn: Connection, held: Held, unanswered: Unanswered, out: Outgoing, scope: str, now: datetime
-) -> Leaving | None:
-    """Put the one acknowledgement of a turn on its way; None when it has left before or may not leave."""
-    lane = await conn.execute(
-        "select not coalesce((select opted_out from opt_outs where address = %s and sender = %s), false)"
-        " and not exists (select from messages where in_reply_to = %s and kind = 'acknowledgement')"
-        " and not exists (select from tickets where contact_id = %s and state = 'claimed')"
-        " and not (select disabled from integrations where id = %s) as may"
-        " from lanes where contact_id = %s and worker = %s and fence = %s for update",
+    conn: Connection, acknowledgements: Sequence[Acknowledgement], now: datetime
+) -> list[Leaving | Fenced | None]:
+    """Put the one acknowledgement of each turn on its way, a contact each; None when it has left before or may not leave."""
+    lanes = await _lock(conn, [a.held for a in acknowledgements])
+    states = await conn.execute(
+        """
+        select x.contact,
+          not coalesce((select opted_out from opt_outs where address = x.address and sender = x.scope), false)
+            and not exists (select from messages where in_reply_to = x.message and kind = 'acknowledgement')
+            and not exists (select from tickets where contact_id = x.contact and state = 'claimed')
+            and not (select disabled from integrations where id = x.integration) as may
+        from jsonb_to_recordset(%s) as x (contact text, integration text, address text, scope text, message text)
+        """,
         (
-            str(unanswered.messages[-1].address),
-            scope,
-            unanswered.messages[0].id,
-            held.contact_id,
-            unanswered.integration_id,
-            held.contact_id,
-            held.worker,
-            held.fence,
+            Jsonb(
+                [
+                    {
+                        "contact": a.held.contact_id,
+                        "integration": a.unanswered.integration_id,
+                        "address": str(a.unanswered.messages[-1].address),
+                        "scope": a.scope,
+                        "message": a.unanswered.messages[0].id,
+                    }
+                    for a in acknowledgements
+                ]
+            ),
         ),
     )
-    row = await lane.fetchone()
-    if row is None:
-        raise Fenced("another worker holds this lane")
-    if not row["may"]:
-        return None
-    rows = await _insert_outgoing(conn, held, unanswered, (out,), None, None, now, post_now=True)
-    await add_spend(conn, held.account_id, {rows[0].address: out.cost_micros}, now)
-    return rows[0]
+    ours = {r["contact_id"] for r in await lanes.fetchall()}
+    may = {r["contact"] for r in await states.fetchall() if r["may"]}
+    outcomes: list[Leaving | Fenced | None] = []
+    spent: dict[str, int] = {}
+    for each in acknowledgements:
+        if each.held.contact_id not in ours:
+            outcomes.append(Fenced("another worker holds this lane"))
+        elif each.held.contact_id not in may:
+            outcomes.append(None)
+        else:
+            (row,) = await _insert_outgoing(
+                conn, each.held, each.unanswered, (each.out,), None, None, now, post_now=True
+            )
+            outcomes.append(row)
+            spent[row.address] = spent.get(row.address, 0) + each.out.cost_micros
+    await add_spend(conn, acknowledgements[0].held.account_id, spent, now)
+    return outcomes
