@@ -1,10 +1,31 @@
-"""What was made of an object that never changes, remembered for as long as it is asked about: finding it again costs nothing."""
+"""Results that are kept instead of being computed again: of objects that never change, and of short texts."""
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from functools import lru_cache, wraps
+from typing import Concatenate, Generic, ParamSpec, TypeVar, cast
 
 Thing = TypeVar("Thing")
 Made = TypeVar("Made")
+Others = ParamSpec("Others")
+OfText = Callable[Concatenate[str, Others], Made]
+
+
+def short_texts(longest: int, *, most: int) -> Callable[[OfText[Others, Made]], OfText[Others, Made]]:
+    """Keeps what a function made of the last `most` texts of at most `longest` characters (and its other arguments).
+
+    Short ones come again and again; long ones hardly come twice, and would fill the memory.
+    """
+
+    def decorate(make: OfText[Others, Made]) -> OfText[Others, Made]:
+        kept = cast(OfText[Others, Made], lru_cache(most)(make))
+
+        @wraps(make)
+        def made(text: str, /, *arguments: Others.args, **named: Others.kwargs) -> Made:
+            return (kept if len(text) <= longest else make)(text, *arguments, **named)
+
+        return made
+
+    return decorate
 
 
 class Remembered(Generic[Thing, Made]):

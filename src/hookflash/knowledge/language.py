@@ -4,9 +4,11 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from functools import cache, lru_cache
+from functools import cache
 
 from lingua import Language, LanguageDetector, LanguageDetectorBuilder
+
+from hookflash.base.remembered import short_texts
 
 DEFAULT = "en"
 ROMANISED_HINDI = "hi-Latn"
@@ -167,20 +169,14 @@ DEFAULT_WEIGHT = 0.6
 ENOUGH = 2_000
 # Below this lead over the runner-up, a text of one or two words leaves the conversation in its language.
 SHORT_LEAD = 0.9
-_SHORT = 200
 
 
+@short_texts(200, most=4_096)
 def detect(text: str, previous: str | None = None) -> str:
     """The language of `text`: ISO 639-1, or `hi-Latn` for romanised Hindi.
 
     A text that says nothing about its language (a number, an emoji, "ok", a code) keeps `previous`, else `en`.
     """
-    # Short texts come again and again.
-    return (_detected if len(text) <= _SHORT else _detected.__wrapped__)(text, previous)
-
-
-@lru_cache(4_096)
-def _detected(text: str, previous: str | None) -> str:
     bare = NOISE.sub(" ", text[:ENOUGH])
     by_script = _script(bare)
     if by_script is not None:

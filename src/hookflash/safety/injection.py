@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from hookflash.base.remembered import short_texts
 from hookflash.safety.injection_model import likelihood
 from hookflash.safety.injection_rules import RULES, SURE
 from hookflash.safety.normal import View, hides, views
@@ -14,7 +14,6 @@ INSTRUCTS = 0.65
 HIDDEN = 0.3
 # From here on the classifier is named among the reasons.
 ALIKE = 0.4
-_REMEMBERED = 1_000
 BY_LIKENESS = "is written like one"
 
 
@@ -32,12 +31,12 @@ class Suspicion:
 
 def suspect(text: str) -> Suspicion:
     """What a person wrote."""
-    return _known(text, False)
+    return _suspect(text, False)
 
 
 def instructs(sentence: str) -> Suspicion:
     """One sentence, or a few, of a document, a web page or a tool's answer: does it speak to the assistant that reads it."""
-    return _known(sentence, True)
+    return _suspect(sentence, True)
 
 
 def by_rules(text: str, *, inside: bool = False) -> Suspicion:
@@ -60,12 +59,7 @@ def instructing(sentences: Sequence[str]) -> list[int]:
     return [place for place, sentence in enumerate(sentences) if instructs(sentence).score >= INSTRUCTS]
 
 
-def _known(text: str, inside: bool) -> Suspicion:
-    """Long texts hardly come twice, and would fill the memory."""
-    return (_suspect if len(text) <= _REMEMBERED else _suspect.__wrapped__)(text, inside)
-
-
-@lru_cache(16_384)
+@short_texts(1_000, most=16_384)
 def _suspect(text: str, inside: bool) -> Suspicion:
     ruled = by_rules(text, inside=inside)
     if inside:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Protocol
 
+from hookflash.base.remembered import short_texts
 from hookflash.safety.normal import views
 from hookflash.safety.rule_file import rules
 
@@ -25,7 +25,6 @@ CATEGORIES = (
     "violence/graphic",
 )
 THRESHOLD = 0.5
-_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,9 @@ class LocalModerator:
 _RULES = tuple((rule["category"], rule["score"], pattern) for rule, pattern in rules("moderation_rules.toml"))
 
 
+@short_texts(1_000, most=16_384)
 def judged(text: str) -> Moderation:
     """By rules, over the readings of a text; a category counts for the one that it is a part of too."""
-    # As with attacks: long texts hardly come twice.
-    return (_judged if len(text) <= _REMEMBERED else _judged.__wrapped__)(text)
-
-
-@lru_cache(16_384)
-def _judged(text: str) -> Moderation:
     scores: dict[str, float] = {}
     readings = [view.text for view in views(text, turned=False)]
     for category, score, pattern in _RULES:
