@@ -109,6 +109,39 @@ async def test_statements_travel_in_a_pipeline(database: Database) -> None:
         assert await second.fetchone() == (2,)
 
 
+async def test_a_transaction_at_once_ends_where_it_is_read(database: Database) -> None:
+    account_id = "acc_a"
+    await create_account(database, account_id)
+    async with database.at_once(account_id) as conn:
+        made = await conn.execute(
+            "insert into contacts (id, account_id) values ('cont_1', %s) returning id", (account_id,)
+        )
+        assert await made.fetchall() == [{"id": "cont_1"}]
+        async with database.tenant(account_id) as other:
+            seen = await other.execute("select id from contacts")
+            assert await seen.fetchall() == [{"id": "cont_1"}]
+        with pytest.raises(psycopg.ProgrammingError, match="has ended"):
+            await conn.execute("select id from contacts")
+    async with database.at_once(account_id) as conn:
+        again = await conn.execute("select count(*)::int as n from contacts")
+    assert await again.fetchone() == {"n": 1}
+
+
+async def test_what_fails_in_a_transaction_at_once_is_told_where_it_is_read(database: Database) -> None:
+    await create_account(database, "acc_a")
+
+    async def fails() -> None:
+        async with database.at_once("acc_a") as conn:
+            await conn.execute("insert into contacts (id, account_id) values ('cont_1', 'acc_a')")
+            wrong = await conn.execute("select 1 / %s::int", (0,))
+            await wrong.fetchone()
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await fails()
+    async with database.at_once("acc_a") as conn:
+        assert await (await conn.execute("select id from contacts")).fetchall() == []
+
+
 async def test_a_restarted_server_is_not_noticed(database: Database, database_url: str) -> None:
     await create_account(database, "acc_a")
     with psycopg.connect(database_url, autocommit=True) as admin:

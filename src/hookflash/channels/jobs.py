@@ -85,7 +85,16 @@ class Desk:
 
     async def _load_all(self, account_id: str, contacts: Sequence[str]) -> list[tuple[Work, list[str]]]:
         async with self.db.at_once(account_id) as conn:
-            return await lane_store.load(conn, contacts, self._revisions)
+            found = await lane_store.read(conn, contacts)
+        configs = {key: self._revisions[key] for key in found.revisions & self._revisions.keys()}
+        if unknown := found.revisions - configs.keys():
+            async with self.db.at_once(account_id) as conn:
+                fresh = await lane_store.configs(conn, unknown)
+            if len(self._revisions) > lane_store.MOST_REVISIONS:
+                self._revisions.clear()
+            self._revisions.update(fresh)
+            configs |= fresh
+        return lane_store.works(contacts, found, configs)
 
     async def _commit_all(
         self, account_id: str, commits: Sequence[Commit]

@@ -1,6 +1,6 @@
 """SQL of lanes: claiming them, what their holder sees, and letting go of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,18 +41,28 @@ async def next_due(conn: Connection) -> float | None:
 
 
 Revisions = dict[tuple[str, int], dict[str, Any]]
-_MOST_REVISIONS = 1_000
+MOST_REVISIONS = 1_000
 
 
-async def load(conn: Connection, contacts: Sequence[str], revisions: Revisions) -> list[tuple[Work, list[str]]]:
-    """For each contact everything that its lane's holder needs to see, and the messages that nobody can answer: see `fail`.
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Rows of several lanes: `going` and `said` by contact, `who` and `sessions` by their ids."""
 
-    A session goes with its assistant, and its messages are then nobody's. `revisions` keeps the configurations of assistants'
-    revisions, which never change, from one call to the next.
-    """
-    wanted = list(contacts)
+    going: dict[str, list[dict[str, Any]]]
+    said: dict[str, list[dict[str, Any]]]
+    who: dict[str, dict[str, Any]]
+    sessions: dict[str, dict[str, Any]]
+
+    @property
+    def revisions(self) -> set[tuple[str, int]]:
+        """Of assistants, that these sessions have."""
+        return {(r["assistant_id"], r["revision"]) for r in self.sessions.values()}
+
+
+async def read(conn: Connection, contacts: Sequence[str]) -> Read:
+    """Everything that the holders of these contacts' lanes need to see, but for the configurations: see `configs`."""
     # The driver takes long over an array.
-    ids = " ".join(wanted)
+    ids = " ".join(contacts)
     going = await conn.execute(
         f"select m.*, {_STAMP}, extract(epoch from clock_timestamp() - m.posted_at)::float8 as posted_age,"  # noqa: S608
         " extract(epoch from m.not_before - clock_timestamp())::float8 as waits"
@@ -82,29 +92,32 @@ async def load(conn: Connection, contacts: Sequence[str], revisions: Revisions) 
         "   where i.contact_id = c.id and i.direction = 'in' and i.state = 'unanswered')",
         (HISTORY, ids),
     )
-    said_by = _by_contact(await said.fetchall())
-    going_to = _by_contact(await going.fetchall())
-    who = {r["id"]: r for r in await people.fetchall()}
-    sessions = {r["id"]: r for r in await windows.fetchall()}
-    configs = await _configs(conn, {(r["assistant_id"], r["revision"]) for r in sessions.values()}, revisions)
-    for row in sessions.values():
-        row["config"] = configs.get((row["assistant_id"], row["revision"]))
-    return [_work(c, going_to.get(c, []), said_by.get(c, []), who.get(c), sessions) for c in wanted]
+    return Read(
+        said=_by_contact(await said.fetchall()),
+        going=_by_contact(await going.fetchall()),
+        who={r["id"]: r for r in await people.fetchall()},
+        sessions={r["id"]: r for r in await windows.fetchall()},
+    )
 
 
-async def _configs(conn: Connection, wanted: set[tuple[str, int]], revisions: Revisions) -> Revisions:
-    if len(revisions) > _MOST_REVISIONS:
-        revisions.clear()
-    found = {key: revisions[key] for key in wanted & revisions.keys()}
-    if unknown := wanted - found.keys():
-        fresh = await conn.execute(
-            "select r.assistant_id, r.revision, r.config from assistant_revisions r"
-            " join jsonb_to_recordset(%s) as x (assistant_id text, revision integer) using (assistant_id, revision)",
-            (Jsonb([{"assistant_id": assistant_id, "revision": revision} for assistant_id, revision in unknown]),),
-        )
-        found |= {(r["assistant_id"], r["revision"]): r["config"] for r in await fresh.fetchall()}
-        revisions |= found
-    return found
+async def configs(conn: Connection, wanted: Collection[tuple[str, int]]) -> Revisions:
+    """The configurations of these revisions, as far as their assistants still exist; they never change."""
+    fresh = await conn.execute(
+        "select r.assistant_id, r.revision, r.config from assistant_revisions r"
+        " join jsonb_to_recordset(%s) as x (assistant_id text, revision integer) using (assistant_id, revision)",
+        (Jsonb([{"assistant_id": assistant_id, "revision": revision} for assistant_id, revision in wanted]),),
+    )
+    return {(r["assistant_id"], r["revision"]): r["config"] for r in await fresh.fetchall()}
+
+
+def works(contacts: Sequence[str], found: Read, revisions: Revisions) -> list[tuple[Work, list[str]]]:
+    """For each contact its lane as the holder finds it, and the messages that nobody can answer: see `fail`.
+
+    A session goes with its assistant, and its messages are then nobody's.
+    """
+    for row in found.sessions.values():
+        row["config"] = revisions.get((row["assistant_id"], row["revision"]))
+    return [_work(c, found.going.get(c, []), found.said.get(c, []), found.who.get(c), found.sessions) for c in contacts]
 
 
 def _by_contact(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

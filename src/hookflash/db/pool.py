@@ -55,7 +55,7 @@ class Database:
     `prepare=False` to `execute`. `async with connection.pipeline()` works inside both kinds of transaction.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+    def __init__(self, pool: AsyncConnectionPool[CorkedConnection]) -> None:
         self._pool = pool
 
     @classmethod
@@ -63,7 +63,7 @@ class Database:
     async def open(cls, url: str, *, max_size: int = 10) -> AsyncIterator["Database"]:
         """Raises Misconfigured when the URL is wrong or the schema is missing, Unavailable when nobody answers."""
         await _verify(url)
-        pool = AsyncConnectionPool[Connection](
+        pool = AsyncConnectionPool[CorkedConnection](
             url,
             connection_class=CorkedConnection,
             kwargs={"autocommit": True, "row_factory": dict_row} | _KEEPALIVES,
@@ -110,11 +110,12 @@ class Database:
         One that is not `durable` does not wait for the disk: others see it, but a crash of the server may undo it.
 
         It is for statements none of which needs another's answer.
-        Cursors are read at its end or after it; what is executed after one was read, or within a further `pipeline()`,
+        Cursors are read at its end, where the first one that is read ends it, or after it; what is executed then, or within a
+        further `pipeline()`,
         belongs to no account. PostgreSQL makes a transaction of what is sent at once by itself, which spares begin and
         commit.
         """
-        async with self._piped() as connection:
+        async with self._piped(once=True) as connection:
             if not durable:
                 await connection.execute(_SET_ACCOUNT_NOT_DURABLE, (account_id or "",))
             elif account_id is not None:
@@ -122,11 +123,11 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def _piped(self) -> AsyncIterator[Connection]:
+    async def _piped(self, *, once: bool = False) -> AsyncIterator[Connection]:
         connection = await self._connection()
         try:
             try:
-                async with connection.pipeline():
+                async with connection.pipeline(once=once):
                     yield connection
             except BaseException:
                 await _roll_back(connection)
@@ -143,7 +144,7 @@ class Database:
         async with self._transaction(None) as connection:
             yield connection
 
-    async def _connection(self) -> Connection:
+    async def _connection(self) -> CorkedConnection:
         """One that lives. The pool's own check pauses for seconds between dead ones; after a restart all are dead."""
         while True:
             try:
