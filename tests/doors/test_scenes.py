@@ -224,11 +224,12 @@ def filled(line: TextLine, number: str, words: str) -> str:
 
 
 async def kept(line: TextLine, code: str) -> bool:
-    """Whether a code stands anywhere."""
+    """Whether a code stands anywhere, by itself: the same digits in a fraction of a second or in a hash are chance."""
     spoken = " ".join(SPOKEN[int(digit)] for digit in code)
     for table in ("messages", "turns", "journal", "verifications", "sessions", "tool_calls"):
         for word in (code, spoken):
-            if await line.rows(f"select 1 from {table} t where to_jsonb(t)::text like '%%' || %s || '%%'", word):
+            alone = f"(^|[^0-9A-Za-z.]){word}($|[^0-9A-Za-z])"
+            if await line.rows(f"select 1 from {table} t where to_jsonb(t)::text ~ %s", alone):
                 return True
     return False
 
