@@ -19,6 +19,7 @@ from hookflash.conversation import journal_store
 from hookflash.conversation.journal import Broken, Sound
 from hookflash.db.pool import Database
 from hookflash.emulator.server import Emulator
+from hookflash.safety.config import SafetyConfig, SpendConfig
 from hookflash.settings import Settings
 from hookflash.testing.wait import until
 from hookflash.wiring import open_core
@@ -119,7 +120,7 @@ async def chaos_line(
             hooks = {}
             async with core.db.tenant(account_id) as conn:
                 assistant = await assistants.create(
-                    conn, account_id, AssistantConfig(name="Scripted", segment_budget=10)
+                    conn, account_id, AssistantConfig(name="Scripted", segment_budget=10, safety=_SAFETY)
                 )
                 for sender in (SMS, WHATSAPP):
                     made = await core.integrations.create(
@@ -165,6 +166,7 @@ _SETTINGS = {
     "contact_day_usd": 1_000,
     "account_day_usd": 1_000_000,
 }
+_SAFETY = SafetyConfig(spend=SpendConfig(session_usd=1_000.0, day_usd=1_000_000.0))
 
 
 def make_directory(path: Path) -> Path:

@@ -49,9 +49,11 @@ async def chaos(database_url: str, directory: Path, seed: int) -> tuple[Line, di
         started = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(postbox.watch)
-            async with anyio.create_task_group() as both:
-                both.start_soon(talk, customers, postbox)
-                both.start_soon(killer.run, line.fleet, postbox)
+            # Whoever is never answered waits; this is several times what it takes.
+            with anyio.fail_after(100 + MESSAGES / 5):
+                async with anyio.create_task_group() as both:
+                    both.start_soon(talk, customers, postbox)
+                    both.start_soon(killer.run, line.fleet, postbox)
             await line.at_rest(180 if SOAK else 60)
             tasks.cancel_scope.cancel()
         seconds = anyio.current_time() - started
