@@ -93,6 +93,8 @@ class TextLine:
                 "select 1 from lanes where worker is not null or due_at is not null"
                 " union all select 1 from messages where state in ('unanswered', 'waiting', 'posting')"
             )
+            # What left just before we looked may still be on its way to the phone.
+            await self.emulator.idle()
             return not busy
 
         await until(quiet)
