@@ -130,3 +130,27 @@ async def test_whoever_waits_may_leave_too() -> None:
         work.free.set()
     assert got == {1: 2, 3: 6}
     assert [2] not in work.batches
+
+
+async def test_no_flight_starts_with_nobody() -> None:
+    sizes: list[int] = []
+
+    async def perform(key: str, items: Sequence[int]) -> list[int]:
+        sizes.append(len(items))
+        for _ in range(items[0] % 4 if items else 0):
+            await anyio.lowlevel.checkpoint()
+        return list(items)
+
+    together: Coalesced[int, int] = Coalesced(perform)
+
+    async def caller(number: int) -> None:
+        for item in range(60):
+            for _ in range((number * 7 + item * 5) % 6):
+                await anyio.lowlevel.checkpoint()
+            assert await together("key", item) == item
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(caller, number)
+    assert sum(sizes) == 300
+    assert 0 not in sizes

@@ -89,8 +89,10 @@ class Coalesced(Generic[Item, Outcome]):
             # Whoever is ready now comes along.
             await anyio.lowlevel.checkpoint()
             batch = [line.waiting.popleft() for _ in range(min(MOST, len(line.waiting)))]
-            if len(batch) == 1:
-                await self._alone(key, batch[0])
+            if len(batch) < 2:
+                # None is left when another flight, about to start, took the one that leads this along.
+                for one in batch:
+                    await self._alone(key, one)
             elif not await self._together(key, batch):
                 async with anyio.create_task_group() as tasks:
                     for one in batch:
