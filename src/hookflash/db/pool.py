@@ -110,8 +110,7 @@ class Database:
         One that is not `durable` does not wait for the disk: others see it, but a crash of the server may undo it.
 
         It is for statements none of which needs another's answer.
-        Cursors are read at its end, where the first one that is read ends it, or after it; what is executed then, or within a
-        further `pipeline()`,
+        Reading a cursor ends it: what is executed after that raises, and what is executed within a further `pipeline()`
         belongs to no account. PostgreSQL makes a transaction of what is sent at once by itself, which spares begin and
         commit.
         """
