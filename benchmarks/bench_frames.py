@@ -18,9 +18,9 @@ from pathlib import Path
 
 import anyio
 import numpy as np
+from measure import report
 from onnxruntime.capi.onnxruntime_inference_collection import InferenceSession
 from onnxruntime.capi.onnxruntime_pybind11_state import SessionOptions
-from stage import report
 
 from hookflash.cli.opening import run
 from hookflash.providers.silero import Silero, package_model

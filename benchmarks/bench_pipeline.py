@@ -17,19 +17,9 @@ from itertools import count
 
 import anyio
 import psycopg
-from stage import (
-    Crowd,
-    FakeTwilio,
-    Meter,
-    Sent,
-    Stage,
-    number,
-    percentiles,
-    questions,
-    report,
-    rounded,
-    stage,
-)
+from crowd import Crowd, FakeTwilio, Sent, number
+from measure import Meter, percentiles, report, rounded
+from stage import Stage, questions, stage
 
 from hookflash.cli.opening import run
 

@@ -21,8 +21,9 @@ from pathlib import Path
 import anyio.to_thread
 import numpy as np
 import psycopg
+from measure import percentiles, report
 from numpy.typing import NDArray
-from stage import percentiles, questions, report, stage
+from stage import questions, stage
 
 from hookflash.base.ids import new_id
 from hookflash.cli.opening import run

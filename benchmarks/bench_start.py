@@ -24,7 +24,8 @@ from pathlib import Path
 from statistics import median
 
 import anyio
-from stage import bare_environment, children, free_port, report
+from measure import children, report
+from stage import bare_environment, free_port
 
 from hookflash.base.secret import Sealer
 

@@ -25,7 +25,9 @@ from typing import Any
 import anyio
 import anyio.abc
 import numpy as np
-from stage import AUTH_TOKEN, Stage, report, stage
+from crowd import AUTH_TOKEN
+from measure import report
+from stage import Stage, stage
 from voice_load import Load, tails
 from voice_server import WAIT
 

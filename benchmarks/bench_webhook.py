@@ -16,19 +16,9 @@ from collections import Counter
 from contextlib import AsyncExitStack
 
 import anyio
-from stage import (
-    Crowd,
-    FakeTwilio,
-    Meter,
-    Theft,
-    free_port,
-    percentiles,
-    prepare_plain,
-    questions,
-    report,
-    rounded,
-    stage,
-)
+from crowd import Crowd, FakeTwilio
+from measure import Meter, Theft, percentiles, report, rounded
+from stage import free_port, prepare_plain, questions, stage
 
 from hookflash.cli.opening import run
 

@@ -17,7 +17,9 @@ from typing import Any
 import anyio
 import numpy as np
 from bench_voice import Server, server, spread
-from stage import AUTH_TOKEN, report, stage
+from crowd import AUTH_TOKEN
+from measure import report
+from stage import stage
 from voice_load import Load
 from voice_server import WAIT
 
