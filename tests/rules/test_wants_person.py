@@ -1,8 +1,8 @@
-"""Who asks for a person on the telephone, and who only speaks of one."""
+"""Who asks for a person, and who only speaks of one."""
 
 import pytest
 
-from hookflash.channels.wants_person import wants_person
+from hookflash.assistant.wants_person import wants_person
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from hookflash.channels.wants_person import wants_person
         "put me through to customer service",
         "give me somebody",
         "operator",
+        "i need a human",
+        "I want a person to call me, not a machine",
+        "I need somebody to help me, please",
         "A representative, please.",
         "quiero hablar con una persona",
         "je voudrais parler à un conseiller",
@@ -36,6 +39,8 @@ def test_a_person_is_asked_for(said: str) -> None:
         "I don't want to talk to a person",
         "how many people can sleep in the tent",
         "is the agent's fee included",
+        "do i need someone over 18 to sign for the parcel",
+        "I need somebody's size for a gift",
         "when does your staff training begin",
         "",
     ],

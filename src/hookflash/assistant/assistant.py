@@ -82,7 +82,8 @@ class AssistantConfig(BaseModel):
     )
     clarify: bool = Field(default=True, description="Whether it may ask back once when it is not certain.")
     hand_off: bool = Field(
-        default=True, description="Whether a ticket for a person is opened when it does not know, or nothing works."
+        default=True,
+        description="Whether a ticket for a person is opened when one is asked for, when it does not know, or nothing works.",
     )
     languages: Annotated[
         tuple[Language, ...],

@@ -1,4 +1,4 @@
-"""What stands between a person's words and the assistant: injection, moderation and barred topics, as gates of a turn."""
+"""What stands between a person's words and the assistant, as gates of a turn: from injection to the wish for a person."""
 
 import json
 import re
@@ -12,6 +12,7 @@ import numpy as np
 
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.templates import text as template
+from hookflash.assistant.wants_person import wants_person
 from hookflash.base.errors import HookflashError
 from hookflash.conversation.turn import HandOff, NamedGates, Pass, Reply, Turn, Verdict
 from hookflash.knowledge.passage import Passage, Vector
@@ -41,7 +42,12 @@ class Guard:
     @property
     def gates(self) -> NamedGates:
         """In their order: what is certain and free first."""
-        return (("injection", self.injection), ("moderation", self.moderation), ("topic", self.topic))
+        return (
+            ("injection", self.injection),
+            ("moderation", self.moderation),
+            ("topic", self.topic),
+            ("person", self.person),
+        )
 
     async def injection(self, turn: Turn) -> Verdict:
         """Attempts to take the assistant over."""
@@ -86,6 +92,13 @@ class Guard:
             return Pass(note)
         why = f"barred topic: {barred[best]} ({likeness[best]:.2f})"
         return self._verdict(turn, config, config.safety.barred_outcome, why, "refused")
+
+    async def person(self, turn: Turn) -> Verdict:
+        """Who asks for a person and not for an answer. A call has its own ways to one."""
+        config = AssistantConfig.stored(turn.session.config)
+        if turn.line.spoken or not config.hand_off or not wants_person(turn.words):
+            return Pass()
+        return self._verdict(turn, config, "hand_off", "the customer asked for a person", "refused")
 
     def _verdict(self, turn: Turn, config: AssistantConfig, outcome: str, why: str, key: str) -> Verdict:
         if outcome == "flag":

@@ -11,6 +11,7 @@ from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.code_words import conceal
 from hookflash.assistant.masked import names_of
 from hookflash.assistant.voice import VoiceConfig
+from hookflash.assistant.wants_person import wants_person
 from hookflash.base.clock import Clock
 from hookflash.base.ids import new_id
 from hookflash.base.phone import Address, Kind
@@ -19,7 +20,6 @@ from hookflash.channels.integration import Integration
 from hookflash.channels.outbound import Dialled
 from hookflash.channels.redial_jobs import LOOK_AFTER, attempt_ended, look_later
 from hookflash.channels.think import kept_ending
-from hookflash.channels.wants_person import wants_person
 from hookflash.conversation import attempt_store, call_store, heard_store, transfer_store
 from hookflash.conversation.call import CallArrival, CallStanding, CallTurn, OpenCall
 from hookflash.conversation.message import Direction, Message

@@ -1,4 +1,4 @@
-"""Does a caller ask for a person? Whoever says so on the telephone is not answered from the documents."""
+"""Does somebody ask for a person? Whoever does is not answered from the documents."""
 
 import re
 
@@ -11,7 +11,7 @@ _ASKED = re.compile(
     rf"\b(?:speak|talk|chat)\s+(?:to|with)\s+{_PERSON}"
     rf"|\b(?:connect|transfer|put|pass|switch)\s+me\s+(?:over\s+|through\s+)?(?:to|with)\s+{_PERSON}"
     rf"|\b(?:get|give|find)\s+me\s+{_PERSON}"
-    rf"|\b(?:want|need)\s+{_PERSON}"
+    rf"|\b(?:want|need)\s+{_PERSON}(?=\W*(?:$|[.,;!?]|please|now|to (?:talk|speak|chat|help|call|answer)\b))"
     rf"|^\W*{_PERSON}(?:[\s,]+please)?\W*$"
     r"|\b(?:hablar|comun[ií]\w+|p[aá]s[ae]\w*|transf\w+|con[eé]ct\w+)\b.{0,12}\bcon (?:una?|el|la|alg[uú]n)?\s*"
     r"(?:persona|humano|agente|representante|operadora?|alguien|encargad[oa]|asesora?)\b"
