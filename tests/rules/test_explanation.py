@@ -1,7 +1,6 @@
 """What differs between two configurations, and when a prompt that was built again is the one of then."""
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 
 from hookflash.assistant.assistant import AssistantConfig
@@ -48,7 +47,7 @@ def test_a_prompt_is_proven_by_its_hash(tools: bool, hidden: int, known: tuple[s
     kept = Kept(prompt_hash(made), prompt_revision(CONFIG), "openai:x", known)
     found = rebuilt(kept, CONFIG, [WEIGHED], {7: PASSAGE}, "en", SMS)
     assert (found.proof, found.system) == ("same", made)
-    changed = replace(PASSAGE, title="Old returns")
+    changed = msgspec.structs.replace(PASSAGE, title="Old returns")
     assert rebuilt(kept, CONFIG, [WEIGHED], {7: changed}, "en", SMS).proof == "differs"
     gone = rebuilt(kept, CONFIG, [WEIGHED], {}, "en", SMS)
     assert (gone.proof, gone.why[:2]) == ("differs", "1 ")

@@ -1,7 +1,6 @@
 """The prompt: who answers, by which rules, from passages that are data, within what the line can carry."""
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 from pydantic import ValidationError
 
@@ -220,7 +219,7 @@ def test_two_subjects_make_a_question_back() -> None:
     assert choices([passage(1, "a"), passage(2, "b"), passage(3, "c", "Shipping", ("Costs",))]) == ("Returns", "Costs")
     assert choices([passage(1, "a"), passage(2, "b")]) is None
     # Two documents by their titles, since a heading alone ("Online") may say nothing.
-    pay = replace(passage(4, "d", "Payment", ("Online",)), document_id="doc_2")
+    pay = msgspec.structs.replace(passage(4, "d", "Payment", ("Online",)), document_id="doc_2")
     assert choices([passage(1, "a", headings=("Shoes",)), pay]) == ("Returns", "Payment")
     assert choices([passage(1, "a", headings=("Shoes",)), passage(2, "b", headings=("Sale",)), pay]) == (
         "Shoes",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
+import msgspec
 import numpy as np
 import pytest
 
@@ -228,7 +229,7 @@ async def test_one_document_does_not_crowd_out_the_others() -> None:
 
 def test_what_hardly_bears_on_it_does_not_displace_the_same_documents_next_passage() -> None:
     def found(chunk_id: int, document: str, score: float) -> Passage:
-        return replace(_passage(chunk_id, document, f"text {chunk_id}"), score=score)
+        return msgspec.structs.replace(_passage(chunk_id, document, f"text {chunk_id}"), score=score)
 
     hours = [found(n, "hours", score) for n, score in ((1, 0.96), (2, 0.9), (3, 0.54), (5, 0.49))]
     given = [*hours[:3], found(4, "walks", 0.19), hours[3]]

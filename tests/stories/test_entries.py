@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 from tests.stories.test_answer import RETURNS, SHIPPING, desk
 
 from hookflash.assistant.choose import Entry
@@ -11,14 +12,14 @@ from hookflash.testing.model import Says
 
 POLICIES = Entry("src_a", "policies", "Returns and warranty.", 400)
 RATES = Entry("src_b", "rates", "What shipping costs and how long it takes. Ask in English.", 400)
-UNSURE = Found((replace(RETURNS, score=0.45),))
+UNSURE = Found((msgspec.structs.replace(RETURNS, score=0.45),))
 VOICE = LineTraits("voice", 600, spoken=True)
 
 
 async def test_the_model_says_once_which_entry_a_question_is_for_and_how_it_is_put() -> None:
     shop, model = desk(Says("2: How long does shipping take?"), Says("Two days [1].", 0.9, (1,)))
     shop.entries, shop.found = (POLICIES, RATES), UNSURE
-    shop.found_in["src_b"] = Found((replace(SHIPPING, score=0.9),))
+    shop.found_in["src_b"] = Found((msgspec.structs.replace(SHIPPING, score=0.9),))
     ending = await shop.hear(shop.turn("When will it be here?"))
     assert (ending.kind, ending.text) == ("answered", "Two days.")
     assert shop.searched == ["When will it be here?", "How long does shipping take?"]

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from hookflash.assistant.assistant import AssistantConfig
@@ -163,7 +164,7 @@ def cleaned(passages: Sequence[Passage]) -> tuple[tuple[Passage, ...], tuple[str
         hidden = bool(passage.title) and instructs(passage.title).score >= 0.85
         if removed or hidden:
             notes.append(f"injection: an instruction was taken out of {'a passage' if hidden else passage.title!r}")
-            passage = replace(passage, text=text, title="" if hidden else passage.title)
+            passage = msgspec.structs.replace(passage, text=text, title="" if hidden else passage.title)
         if passage.text.strip(f"{REMOVED} \n"):
             kept.append(passage)
     return tuple(kept), tuple(dict.fromkeys(notes))

@@ -7,7 +7,8 @@ both halves the same say everywhere, which loses against the better of them.
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from hookflash.knowledge.keywords import K1
 from hookflash.knowledge.questions_asked import questions_of
@@ -30,8 +31,7 @@ _SHORT_WORDS = 3
 Ranked = Sequence[tuple[int, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A chunk that was found. `order` sorts one search; `score` (0..1) is how likely the chunk bears on the question.
 
     `dense` is its best cosine with a part of the question, `keyword` its BM25 score; None where it was not found.

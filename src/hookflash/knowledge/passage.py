@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """A piece of a document. `score` (0..1) orders a result and is comparable between results of one embedder.
 
     `dense` is the cosine with the question, `keyword` the BM25 score; either is None where that half did not see it.

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import anyio
+import msgspec
 import numpy as np
 import structlog
 
@@ -192,7 +193,7 @@ async def _read(
     if found is None:
         return None
     return [
-        replace(found[c.chunk_id], score=c.score, dense=c.dense, keyword=c.keyword)
+        msgspec.structs.replace(found[c.chunk_id], score=c.score, dense=c.dense, keyword=c.keyword)
         for c in wanted
         if c.chunk_id in found
     ]
