@@ -151,6 +151,15 @@ def test_csv_without_a_header_row_is_refused_with_the_reason(first: str, column:
     )
 
 
+def test_questions_with_answers_under_no_header_are_refused_and_a_survey_is_not() -> None:
+    assert refusal("a.csv", "Do you sell drums?,Yes\nDo you sell flutes?,No\n") == (
+        "the CSV file has no header row: column 1 of its first row holds a sentence, as the rows below, "
+        "where the column's name is expected"
+    )
+    survey = read("a.csv", "Name,How was your stay?\nAda,It was very good.\n")
+    assert [block.text for block in survey.blocks] == ["Name: Ada\nHow was your stay?: It was very good."]
+
+
 def test_broken_and_bare_csv_is_refused() -> None:
     assert refusal("a.csv", 'name,size\nHat,"M\nBoot,9\n').startswith("the row that begins in line 2 is not valid CSV")
     assert refusal("a.csv", "name,size\n") == "the file holds a header row and nothing else"

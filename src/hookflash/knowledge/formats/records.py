@@ -15,6 +15,8 @@ _DELIMITERS = ",;\t|"
 _NUMBER = re.compile(r"[-+(]?\s*[$€£¥]?\s*\d[\d.,' ]*\s*(?:%|[$€£¥]|[A-Z]{3})?\)?")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{1,2}:\d{2}(?::\d{2})?")
 _CONTACT = re.compile(r"\S+@\S+\.\S+|https?://\S+|\+?\d[\d ()/-]{6,}")
+# A survey names its columns by questions; what is below are no questions then.
+_SENTENCE = re.compile(r"\S+\s+\S+\s.*[.?!]", re.DOTALL)
 _NAME_LENGTH = 80
 _SAMPLE = 200
 # What a record is about, and what it says of it: these need no label.
@@ -92,6 +94,7 @@ def _trimmed(header: list[str]) -> list[str]:
 def _check_header(header: list[str], sample: list[list[str]]) -> None:
     for position, name in enumerate(header, 1):
         found = None
+        below = [row[position - 1] for row in sample if len(row) >= position]
         if not name:
             found = "nothing"
         elif len(name) > _NAME_LENGTH:
@@ -104,8 +107,10 @@ def _check_header(header: list[str], sample: list[list[str]]) -> None:
             found = "an address"
         elif [other.casefold() for other in header].index(name.casefold()) + 1 < position:
             found = "the same name as another column"
-        elif any(len(row) >= position and row[position - 1] == name for row in sample):
+        elif name in below:
             found = "a value that the column has again below"
+        elif _SENTENCE.fullmatch(name) and any(_SENTENCE.fullmatch(value) and value[-1] == name[-1] for value in below):
+            found = "a sentence, as the rows below"
         if found:
             raise Invalid(
                 f"the CSV file has no header row: column {position} of its first row holds {found}, "
