@@ -253,6 +253,19 @@ def test_a_transfer_waits_until_we_have_spoken() -> None:
     assert call.heard[0].heard == "I will connect you."
 
 
+def test_a_transfer_is_forgotten_with_the_turn_that_asked_for_it() -> None:
+    call = ScriptedCall(answer=lambda said: "I will connect you.")
+    call.says(0.5, 2.5, "please let me speak to a person.")
+    call.at(2.75, TransferTo("+15550100999"))
+    call.says(2.8, 3.6, "no, wait, where is my parcel?")
+    call.run(20)
+    first, second = [e for _, e in call.log if isinstance(e, BeginTurn)]
+    assert first.early
+    assert second.said == "please let me speak to a person. no, wait, where is my parcel?"
+    assert call.ended is None
+    assert [heard.said for heard in call.heard] == [second.said]
+
+
 def test_two_callers_have_one_record_each() -> None:
     one, two = ScriptedCall(), ScriptedCall()
     one.says(0.5, 1.5, "what does a tent cost?")

@@ -237,9 +237,9 @@ class CallMachine:
         return self._tongue.current
 
     def _drop(self, turn: SpokenTurn) -> None:
-        """A turn of which nothing was heard is as if it had never been."""
+        """A turn of which nothing was heard is as if it had never been, with what should have followed it."""
         self._out += [CancelTurn(turn.number), CancelSpeech(turn.number)]
-        self._turn = None
+        self._turn = self._then = None
         self._filler_at = NEVER
 
     def _pressed(self, digit: str, now: float) -> None:
