@@ -1,5 +1,6 @@
 """Jobs: they exist when their transaction commits, run once or again, and outlive their worker."""
 
+import asyncio
 import math
 import subprocess
 import sys
@@ -78,6 +79,19 @@ async def test_a_job_exists_when_its_transaction_commits(database: Database, dat
             await defer(connection, "note", n=3)
         assert await notes.take(1) == [3]
         group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("steps", [1, 10, 30, 100, 300, 1_000, 3_000, 10_000])
+async def test_a_worker_that_is_cancelled_leaves_nothing_running(
+    database: Database, database_url: str, notes: Notes, steps: int
+) -> None:
+    before = asyncio.all_tasks()
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, database_url, [Task("note", notes.write)], SystemClock())
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_queueing_lock_adds_one_and_spoils_no_transaction(database: Database) -> None:

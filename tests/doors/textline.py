@@ -194,7 +194,7 @@ async def text_line(
 
     With a `pool` of numbers the sender is a Messaging Service of them. `clock` drives emulator and program alike.
     """
-    async with Emulator.serve(pace=0.01, clock=clock) as emulator, anyio.create_task_group() as tasks:
+    async with Emulator.serve(pace=0.01, clock=clock) as emulator:
         listener_port = await free_port()
         configured = Settings.load(
             {
@@ -210,9 +210,10 @@ async def text_line(
         )
         service = emulator.add_service("pool", advanced_opt_out=advanced_opt_out) if pool else None
         sender = service.sid if service else sender
-        async with open_core(
-            configured, clock=clock, answer=scripted(answer) if answer else None, studio=studio
-        ) as core:
+        async with (
+            open_core(configured, clock=clock, answer=scripted(answer) if answer else None, studio=studio) as core,
+            anyio.create_task_group() as tasks,
+        ):
             account_id = await workspace.create_account(core.db, "Test")
             async with core.db.tenant(account_id) as conn:
                 assistant = await assistants.create(conn, account_id, assistant_config)

@@ -2,7 +2,8 @@
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -138,7 +139,7 @@ async def _work_until_lost(url: str, tasks: Sequence[Task], clock: Clock, concur
         update_heartbeat_interval=_HEARTBEAT_SECONDS,
         stalled_worker_timeout=_DEAD_AFTER_SECONDS,
     )
-    async with app.open_async():
+    async with _opened(app):
         await app.job_manager.delete_old_jobs(
             nb_hours=_KEEP_FAILED_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
         )
@@ -146,6 +147,17 @@ async def _work_until_lost(url: str, tasks: Sequence[Task], clock: Clock, concur
             group.start_soon(_recover, app, clock)
             await _run(worker)
             group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _opened(app: procrastinate.App) -> AsyncIterator[None]:
+    """Its own context leaves tasks of the pool behind when it is cancelled, and they may hold up the program's end."""
+    try:
+        await app.open_async()
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await app.close_async()
 
 
 async def _run(worker: Worker) -> None:
