@@ -36,6 +36,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def embedder(data_dir: Path) -> MiniLM:
+    minilm._models.clear()  # one that is loaded already is not written into this directory
     return minilm.embedder(ProviderConfig(data_dir=data_dir))
 
 
@@ -164,8 +165,11 @@ async def test_the_compiled_model_is_kept_and_used_again(embedder: MiniLM, data_
     np.testing.assert_array_equal(vectors, await embedder.embed(TEXTS))
 
 
-async def test_a_broken_kept_model_is_compiled_again(embedder: MiniLM, data_dir: Path, tmp_path: Path) -> None:
+async def test_a_broken_kept_model_is_compiled_again(
+    embedder: MiniLM, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await embedder.load()
+    monkeypatch.setattr(minilm, "_models", {})
     [kept] = (data_dir / "models").iterdir()
     broken = tmp_path / kept.name
     broken.write_bytes(kept.read_bytes()[:100_000])
@@ -173,7 +177,8 @@ async def test_a_broken_kept_model_is_compiled_again(embedder: MiniLM, data_dir:
     assert broken.read_bytes() == kept.read_bytes()
 
 
-async def test_a_place_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+async def test_a_place_that_cannot_be_written_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "_models", {})
     occupied = tmp_path / "file"
     occupied.write_text("not a folder")
     assert (await MiniLM(minilm.installed(), occupied).embed(["tent"])).shape == (1, minilm.DIMENSIONS)

@@ -38,7 +38,7 @@ REVISION = 1
 _TOKENS_PER_RUN = 256
 
 _log = structlog.get_logger()
-_models: dict[tuple[Path, Path | None], "_Model"] = {}
+_models: dict[Path, "_Model"] = {}
 _models_lock = threading.Lock()
 
 
@@ -93,10 +93,9 @@ class MiniLM:
 
     def _model(self) -> "_Model":
         with _models_lock:
-            key = (self._model_dir, self._cache_dir)
-            if key not in _models:
-                _models[key] = _load(*key)
-            return _models[key]
+            if self._model_dir not in _models:
+                _models[self._model_dir] = _load(self._model_dir, self._cache_dir)
+            return _models[self._model_dir]
 
     def _begin(self, texts: list[str]) -> tuple[list[list[int]], list[list[int]], Vector]:
         # A question is one group, and each change of thread costs as much as a third of its embedding.
