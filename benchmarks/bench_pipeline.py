@@ -1,10 +1,11 @@
 """Measures how many messages a second the whole pipeline answers, and where the processor time goes.
 
-    python benchmarks/bench_pipeline.py [--seconds 12] [--people 96] [--callbacks 0]
+    python benchmarks/bench_pipeline.py [--seconds 12] [--people 96] [--workers 2] [--callbacks 0]
 
 Signed webhooks come in, answers leave to a light fake of Twilio's Messages API; a scripted model, real retrieval over the
 sample shop, PostgreSQL with its commits on disk. People ask one question at a time, and a second one when answered; so
-many as `--people` wait for an answer at any time. Client, fake, web role, worker and PostgreSQL share the machine's cores.
+many as `--people` wait for an answer at any time. Client, fake, web role, workers (by default as many as cores) and
+PostgreSQL share the machine.
 `--callbacks` status callbacks come back for each answer. The reference of the same run is a bare loop over the same
 database: insert and commit, claim and commit, update and commit.
 """
@@ -141,6 +142,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--people", type=int, default=96)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--callbacks", type=int, default=0, choices=(0, 1, 2))
     given = parser.parse_args()
     load = os.getloadavg()[0]
@@ -151,8 +153,9 @@ async def main() -> None:
             stage(twilio_url=twilio.url, burst_ms=0, messages_per_minute=600, account_day_usd=1_000_000.0)
         )
         web = await stack.enter_async_context(place.role("web"))
-        worker = await stack.enter_async_context(place.role("worker"))
-        processes = {"web": web, "worker": worker, "postgres": place.postgres, "client": os.getpid()}
+        processes = {"web": web, "postgres": place.postgres, "client": os.getpid()}
+        for n in range(1, given.workers + 1):
+            processes[f"worker {n}"] = await stack.enter_async_context(place.role("worker"))
         talk.crowd = Crowd(place.hook)
         await place.assistant(cache=False)
         off = await measured(place, talk, processes, given.people, 4.0, given.seconds)
@@ -166,6 +169,7 @@ async def main() -> None:
         {
             "cache_off": off,
             "cache_on": on,
+            "workers": given.workers,
             "callbacks_per_answer": given.callbacks,
             "reference_messages_per_second": round(bare, 1),
             "ratio_to_reference": round(rate / bare, 3),
