@@ -416,7 +416,7 @@ async def nearest_indexed(
 ) -> list[tuple[int, float]]:
     """Approximate, through the graph of one big source (see `graph_index`); (id, cosine), best first."""
     dimensions = len(vector)
-    await conn.execute("select set_config('hnsw.ef_search', '120', true)")
+    await conn.execute("select set_config('hnsw.ef_search', '100', true)")
     cursor = await conn.execute(
         f"select chunk_id, 1 - (vector::halfvec({dimensions}) <=> %(v)s::halfvec({dimensions})) as cosine from embeddings"  # noqa: S608
         f" where source_id = {_literal(source)} and model = {_literal(model)}"
