@@ -46,8 +46,8 @@ class Guard:
         return (
             ("injection", self.injection),
             ("moderation", self.moderation),
-            ("topic", self.topic),
             ("person", self.person),
+            ("topic", self.topic),
         )
 
     async def injection(self, turn: Turn) -> Verdict:
@@ -72,6 +72,13 @@ class Guard:
         key = "caring" if category.startswith("self-harm") else "refused"
         return self._verdict(turn, config, outcome, why, key)
 
+    async def person(self, turn: Turn) -> Verdict:
+        """Who asks for a person and not for an answer. A call has its own ways to one."""
+        config = AssistantConfig.stored(turn.session.config)
+        if turn.line.spoken or not config.hand_off or not wants_person(turn.words):
+            return Pass()
+        return self._verdict(turn, config, "hand_off", "the customer asked for a person", "refused")
+
     async def topic(self, turn: Turn) -> Verdict:
         """What the assistant must not speak about, by description."""
         config = AssistantConfig.stored(turn.session.config)
@@ -93,13 +100,6 @@ class Guard:
             return Pass(note)
         why = f"barred topic: {barred[best]} ({likeness[best]:.2f})"
         return self._verdict(turn, config, config.safety.barred_outcome, why, "refused")
-
-    async def person(self, turn: Turn) -> Verdict:
-        """Who asks for a person and not for an answer. A call has its own ways to one."""
-        config = AssistantConfig.stored(turn.session.config)
-        if turn.line.spoken or not config.hand_off or not wants_person(turn.words):
-            return Pass()
-        return self._verdict(turn, config, "hand_off", "the customer asked for a person", "refused")
 
     def _verdict(self, turn: Turn, config: AssistantConfig, outcome: str, why: str, key: str) -> Verdict:
         if outcome == "flag":
