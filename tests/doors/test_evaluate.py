@@ -122,3 +122,7 @@ async def test_real_conversations_meet_a_draft(database_url: str, fresh_director
             ("How long do I have to return a jacket?", "reply")
         ]
         assert await line.rows("select count(*)::int as n from turns") == [{"n": 3}], "nothing was stored"
+        line.phone("+15550111333").text(OURS, "Can I talk to a person?")
+        await line.at_rest()
+        *_, handed = await replayed(settings, 24.0, 200, None, {}, False, line.account_id)
+        assert (handed.said, handed.now_kind, handed.differs) == ("Can I talk to a person?", "hand_off", False)

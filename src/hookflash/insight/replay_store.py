@@ -8,7 +8,7 @@ from hookflash.db.pool import Connection
 
 HISTORY = 8
 # The gates that an assistant's configuration rules.
-SAFETY = ("injection", "moderation", "topic")
+RULED = ("injection", "moderation", "person", "topic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def turns_since(conn: Connection, assistant_id: str, since: datetime, limi
         " where s.assistant_id = %s and t.at >= %s and (t.kind in ('answered', 'clarified', 'unknown', 'failed')"
         " or (t.kind in ('reply', 'hand_off') and t.record -> 'verdicts' -> -1 ->> 0 = any(%s)))"
         " order by t.at desc, t.id desc limit %s",
-        (HISTORY, assistant_id, since, list(SAFETY), limit),
+        (HISTORY, assistant_id, since, list(RULED), limit),
     )
     return [
         Past(
