@@ -23,6 +23,7 @@ from hookflash.asgi import create_app
 from hookflash.base.clock import Clock, SystemClock
 from hookflash.channels import jobs
 from hookflash.cli.logs import configure_logs
+from hookflash.cli.roles import web_config
 from hookflash.conversation import outbox
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
@@ -113,8 +114,7 @@ async def _role(order: Order) -> None:
             await WorkerRole(core).run()
         else:
             listener = socket.create_server(("127.0.0.1", order.port), reuse_port=True)
-            config = uvicorn.Config(create_app(core), log_config=None, access_log=False, lifespan="on")
-            await uvicorn.Server(config)._serve([listener])  # without signal handlers
+            await uvicorn.Server(web_config(create_app(core)))._serve([listener])  # without signal handlers
 
 
 async def _end_with(parent: int) -> None:

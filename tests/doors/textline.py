@@ -18,11 +18,11 @@ from hookflash.base.clock import Clock
 from hookflash.base.secret import Sealer
 from hookflash.channels.integration import Integration, IntegrationSettings
 from hookflash.channels.stream_routes import Studio
+from hookflash.cli.roles import port_of, web_config
 from hookflash.conversation.segment import Segment
 from hookflash.conversation.turn import Answerer, Ending, Say, Turn
 from hookflash.emulator.server import Emulator, Phone
 from hookflash.knowledge import store as knowledge
-from hookflash.rest.socket import MAX_MESSAGE, Socket
 from hookflash.sample import documents
 from hookflash.settings import Settings
 from hookflash.testing.wait import until
@@ -259,24 +259,15 @@ async def text_line(
 @asynccontextmanager
 async def serving(core: Core, port: int) -> AsyncIterator[None]:
     """The web role on a port of this machine."""
-    config = uvicorn.Config(
-        create_app(core),
-        host="127.0.0.1",
-        port=port,
-        log_config=None,
-        lifespan="on",
-        ws=Socket,
-        ws_max_size=MAX_MESSAGE,
-        ws_per_message_deflate=False,
-    )
-    server = uvicorn.Server(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server._serve)  # without signal handlers
-        await until(lambda: server.started)
-        try:
-            yield
-        finally:
-            server.should_exit = True
+    server = uvicorn.Server(web_config(create_app(core)))
+    with port_of("127.0.0.1", port, "") as listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server._serve, [listener])  # without signal handlers
+            await until(lambda: server.started)
+            try:
+                yield
+            finally:
+                server.should_exit = True
 
 
 async def free_port() -> int:

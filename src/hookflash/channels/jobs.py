@@ -231,6 +231,10 @@ class Desk:
         async with self.db.tenant(row.account_id) as conn:
             await outbox_store.refused(conn, row, outcome, scope, self.clock.now())
 
+    async def stop_sender(self, row: Leaving, outcome: Refused) -> None:
+        async with self.db.at_once(row.account_id) as conn:
+            await outbox_store.stop_sender(conn, row.integration_id, row.sender, outcome, self.clock.now())
+
     async def again(self, row: Leaving, delay: float, reason: str) -> None:
         async with self.db.at_once(row.account_id) as conn:
             await outbox_store.again(conn, row, delay, reason, self.clock.now())

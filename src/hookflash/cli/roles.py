@@ -12,6 +12,7 @@ import anyio
 import anyio.abc
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from hookflash.asgi import create_app
 from hookflash.base.errors import HookflashError, Misconfigured
@@ -56,6 +57,27 @@ def port_of(host: str, port: int, mend: str) -> Iterator[socket.socket]:
         yield listener
 
 
+def web_config(app: FastAPI) -> uvicorn.Config:
+    """How the web role listens."""
+    return uvicorn.Config(
+        app,
+        http="httptools" if find_spec("httptools") else "h11",
+        ws=Socket,
+        ws_max_size=MAX_MESSAGE,
+        # Twilio offers no compression; anybody else's would cost memory.
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # Longer than load balancers keep an idle connection (60 s is usual), or they send a webhook on one that closes.
+        timeout_keep_alive=75,
+        # Whose forwarded headers count is decided where signatures are checked.
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+
+
 @asynccontextmanager
 async def web(core: Core, listener: socket.socket, *, drain: float | None = None) -> AsyncIterator[None]:
     """The web role while the block runs; at its end it finishes the requests in hand.
@@ -66,22 +88,7 @@ async def web(core: Core, listener: socket.socket, *, drain: float | None = None
     app = create_app(core)
     voices: Voices = app.state.voices
     patience = core.settings.call_drain_seconds if drain is None else drain
-    config = uvicorn.Config(
-        app,
-        http="httptools" if find_spec("httptools") else "h11",
-        ws=Socket,
-        ws_max_size=MAX_MESSAGE,
-        # Twilio offers no compression; anybody else's would cost memory.
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        # Whose forwarded headers count is decided where signatures are checked.
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=20,
-    )
-    server = _Server(config)
+    server = _Server(web_config(app))
     ended = anyio.Event()
 
     async def serve() -> None:

@@ -160,10 +160,7 @@ async def heed(
     outcome: Refused,
     now: datetime,
 ) -> None:
-    """Mark the person or the sender as an error code says.
-
-    A second number whose texts were led to an integration by mistake says nothing about the integration's own.
-    """
+    """Mark the person or the sender as an error code says."""
     if outcome.opted_out:
         await opt_out(conn, account_id, address, scope, f"error {outcome.code}", now)
     if outcome.unreachable:
@@ -176,11 +173,19 @@ async def heed(
             {"code": outcome.code, "account": account_id, "address": address, "tries": outcome.tries},
         )
     if outcome.stop_sender:
-        await conn.execute(
-            "update integrations set stopped_code = %s, stopped_why = %s, updated_at = %s"
-            " where id = %s and (sender = %s or sender like 'MG%%')",
-            (outcome.code, outcome.reason, now, integration_id, sender),
-        )
+        await stop_sender(conn, integration_id, sender, outcome, now)
+
+
+async def stop_sender(conn: Connection, integration_id: str, sender: str, outcome: Refused, now: datetime) -> None:
+    """Nothing leaves by the integration until an operator has changed it.
+
+    A second number whose texts were led to an integration by mistake says nothing about the integration's own.
+    """
+    await conn.execute(
+        "update integrations set stopped_code = %s, stopped_why = %s, updated_at = %s"
+        " where id = %s and (sender = %s or sender like 'MG%%')",
+        (outcome.code, outcome.reason, now, integration_id, sender),
+    )
 
 
 async def again(conn: Connection, row: Leaving, delay: float, reason: str, now: datetime) -> None:

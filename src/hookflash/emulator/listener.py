@@ -14,6 +14,9 @@ from uvicorn.server import ServerState
 from hookflash.base.errors import Misconfigured
 from hookflash.emulator.severed import SEVER
 
+# Seconds: longer than clients keep an idle connection, or they send on one that is being closed at that moment.
+KEPT_ALIVE = 75
+
 
 @contextmanager
 def listen(host: str, port: int) -> Iterator[socket.socket]:
@@ -44,7 +47,9 @@ class _Protocol(H11Protocol):
 @asynccontextmanager
 async def serve_http(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     """Answer on the listener while the block runs; at its end every connection breaks."""
-    config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=KEPT_ALIVE
+    )
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(lambda: _Protocol(config, state, {}), sock=listener)
