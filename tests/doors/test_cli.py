@@ -258,7 +258,7 @@ def test_a_test_set_of_retrieval_is_measured(shop: Cli, tmp_path: Path) -> None:
 def test_big_sources_are_copied_to_the_index_outside(
     shop: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "EXACT_AT_MOST", 1)
+    monkeypatch.setattr(store, "IN_MEMORY_AT_MOST", 1)
     filler = "This is said of everything that the shop has, so that a section is long enough to stand alone. " * 4
     text = f"# Tents\n\nA tent costs 200 dollars. {filler}\n\n# Boots\n\nBoots cost ninety dollars. {filler}\n"
     (tmp_path / "prices.md").write_text(text)
@@ -272,7 +272,7 @@ def test_big_sources_are_copied_to_the_index_outside(
     assert "documents: 0 vectors" in shop("reindex", **outside).output
     assert "documents: 2 vectors" in shop("reindex", "--anew", **outside).output
     assert "200 dollars" in shop("ask", "What does a tent cost?", **outside).output
-    monkeypatch.setattr(store, "EXACT_AT_MOST", 100)
+    monkeypatch.setattr(store, "IN_MEMORY_AT_MOST", 100)
     assert "No source has more than 100 passages" in shop("reindex", **outside).output
     away = shop("reindex", HOOKFLASH_VECTOR_INDEX_URL="milvus.example")
     assert away.exit_code == 3

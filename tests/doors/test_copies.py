@@ -127,7 +127,7 @@ class Library:
 
 @pytest.fixture
 async def library(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Library]:
-    monkeypatch.setattr(store, "EXACT_AT_MOST", 2)
+    monkeypatch.setattr(store, "IN_MEMORY_AT_MOST", 2)
     account = await workspace.create_account(database, "Acme")
     async with database.tenant(account) as conn:
         source = await store.create_source(conn, account, name="shop", description="", kind="file", model="one")

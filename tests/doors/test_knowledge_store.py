@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 from zlib import crc32
 
 import anyio
@@ -13,8 +14,8 @@ from hookflash.assistant.answer_cache import answer_key
 from hookflash.base.clock import SystemClock
 from hookflash.base.errors import NotFound, Unavailable
 from hookflash.db.jobs import work
-from hookflash.db.pool import Database
-from hookflash.knowledge import store
+from hookflash.db.pool import Connection, Database
+from hookflash.knowledge import index_store, store
 from hookflash.knowledge.document import Limits
 from hookflash.knowledge.jobs import BATCH, Indexer
 from hookflash.knowledge.library_store import KnowledgeBase
@@ -209,6 +210,32 @@ async def test_a_new_document_is_found_by_every_process(shop: Shop) -> None:
     assert len(await shop.ask("tents", other)) <= 1
     await shop.index("tents.md", page(tents="Tents cost two hundred."))
     assert "Tents" in (await shop.ask("tents", other))[0]
+
+
+async def test_only_what_changed_is_read_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, int]] = []
+
+    def counted(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def call(conn: Connection, *what: Any) -> Any:
+            read.append((name, len(what[-1])))
+            return whole(conn, *what)
+
+        return call
+
+    monkeypatch.setattr(index_store, "terms", counted("terms", index_store.terms))
+    monkeypatch.setattr(index_store, "vectors", counted("vectors", index_store.vectors))
+    boots = await shop.index("boots.md", page(boots="Boots cost ninety.", hats="Hats cost ten."))
+    assert "Boots" in (await shop.ask("boots"))[0]
+    assert sorted(read) == [("terms", 2), ("vectors", 2)]
+    read.clear()
+    await shop.index("tents.md", page(tents="Tents cost two hundred."))
+    assert "Tents" in (await shop.ask("tents"))[0]
+    assert sorted(read) == [("terms", 1), ("vectors", 1)]
+    read.clear()
+    async with shop.db.tenant(shop.account) as conn:
+        await store.delete_document(conn, boots.id, CLOCK.now())
+    assert [text[:5] for text in await shop.ask("hats boots tents")] == ["Tents"]
+    assert sorted(read) == [("terms", 0), ("vectors", 0)]
 
 
 async def test_another_model_takes_over_when_it_is_complete_and_searches_never_stop(shop: Shop) -> None:

@@ -23,7 +23,7 @@ def reindex(
     anew: Annotated[bool, typer.Option("--anew", help="Copy everything again, also what is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Copy the vectors of all big sources (more than 20,000 passages) to the index of HOOKFLASH_VECTOR_INDEX_URL.
+    """Copy the vectors of all big sources (more than 150,000 passages) to the index of HOOKFLASH_VECTOR_INDEX_URL.
 
     A worker does the same by and by. A source whose copy is complete only gets what changed; one whose copy has another
     number of vectors than it should is copied anew. Searches go on all the while.
@@ -35,7 +35,7 @@ def reindex(
     for _, name, count in outcome:
         screen.done(f"Source {name}: {count:,} vectors copied or removed.")
     if not outcome:
-        screen.done(f"No source has more than {store.EXACT_AT_MOST:,} passages, so there is nothing to copy.")
+        screen.done(f"No source has more than {store.IN_MEMORY_AT_MOST:,} passages, so there is nothing to copy.")
 
 
 async def _reindex(settings: Settings, account: str | None, anew: bool) -> list[tuple[str, str, int]]:

@@ -30,11 +30,11 @@ class Change:
 
 
 async def big_sources(conn: Connection) -> list[tuple[str, str]]:
-    """(id, name) of the account's sources that have outgrown exact search."""
+    """(id, name) of the account's sources that have outgrown memory."""
     cursor = await conn.execute(
         "select s.id, s.name from sources s join documents d on d.source_id = s.id group by s.id"
         " having sum(d.chunk_count) > %s order by s.id",
-        (store.EXACT_AT_MOST,),
+        (store.IN_MEMORY_AT_MOST,),
     )
     return [(r["id"], r["name"]) for r in await cursor.fetchall()]
 

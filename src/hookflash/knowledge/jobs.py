@@ -114,7 +114,7 @@ class Indexer:
             if not finished:
                 return None
             source = await store.get_source(conn, document.source_id)
-            if source.chunks > store.EXACT_AT_MOST:
+            if source.chunks > store.IN_MEMORY_AT_MOST:
                 await defer(
                     conn,
                     "knowledge.copy" if self.copied else "knowledge.graph",
@@ -179,10 +179,10 @@ class Indexer:
             added += len(rows)
 
     async def graph(self, account_id: str, source_id: str) -> None:
-        """Build the graph index of a source that has outgrown exact search."""
+        """Build the graph index of a source that has outgrown memory."""
         async with self.db.tenant(account_id) as conn:
             source = await store.get_source(conn, source_id)
-        if self.maintenance_url is None or source.chunks <= store.EXACT_AT_MOST:
+        if self.maintenance_url is None or source.chunks <= store.IN_MEMORY_AT_MOST:
             return
         name, statement = store.graph_index(
             source_id, source.embedding_model, self.embedder(source.embedding_model).dimensions

@@ -46,7 +46,7 @@ class KeywordIndex:
     """
 
     languages: frozenset[str]
-    _ids: NDArray[np.int64]  # of each chunk by its position; ascending
+    ids: NDArray[np.int64]  # of each chunk by its position; ascending
     _lengths: NDArray[np.uint32]
     _hashes: NDArray[np.uint32]  # distinct, ascending
     _starts: NDArray[np.int64]  # of each hash's postings, and the end of the last
@@ -65,26 +65,28 @@ class KeywordIndex:
         """The index with `rows` added (or replaced) and the chunks `removed` taken out."""
         ids, lengths, keys = _unpacked(rows)
         gone = np.union1d(np.fromiter(removed, np.int64), ids)
-        kept = ~np.isin(self._ids, gone)
+        if not len(gone) and self.languages == frozenset(languages):
+            return self
+        kept = ~np.isin(self.ids, gone)
         renumbered = np.cumsum(kept, dtype=np.uint64) - np.uint64(1)
         of_kept = kept[self._postings]
         hashes = np.repeat(self._hashes, np.diff(self._starts))[of_kept]
         own = _keys(hashes, renumbered[self._postings[of_kept]], self._frequencies[of_kept])
         offset = np.uint64(kept.sum()) << np.uint64(8)
         return _built(
-            np.concatenate([self._ids[kept], ids]),
+            np.concatenate([self.ids[kept], ids]),
             np.concatenate([self._lengths[kept], lengths]),
             np.concatenate([own, keys + offset]),
             frozenset(languages),
         )
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.ids)
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        arrays = (self._ids, self._lengths, self._hashes, self._starts, self._postings, self._frequencies)
+        arrays = (self.ids, self._lengths, self._hashes, self._starts, self._postings, self._frequencies)
         return sum(array.nbytes for array in arrays) + self._weights.nbytes
 
     def search(self, query_terms: Sequence[str], limit: int) -> Scored:
@@ -104,7 +106,7 @@ class KeywordIndex:
 
     def scores(self, weights: Mapping[int, float]) -> NDArray[np.float32]:
         """The weighted sum for each chunk by position; the weights by hash are what the terms' rarity gives."""
-        scores = np.zeros(len(self._ids), np.float32)
+        scores = np.zeros(len(self.ids), np.float32)
         for term_hash, weight in weights.items():
             start, end = self._span(term_hash)
             # A chunk is there once for a term, so plain addition sums rightly.
@@ -113,12 +115,13 @@ class KeywordIndex:
 
     def best(self, scores: NDArray[np.float32], limit: int) -> Scored:
         """The chunk ids of the highest scores above 0, best first."""
-        positions = np.flatnonzero(scores)
+        # Five times as fast as looking for what is not zero among numbers.
+        positions = np.flatnonzero(scores > 0)
         if len(positions) > limit:
             found = scores[positions]
             positions = positions[found >= np.partition(found, len(found) - limit)[len(found) - limit]]
         ordered = positions[np.lexsort((positions, -scores[positions]))][:limit]
-        return list(zip(self._ids[ordered].tolist(), scores[ordered].tolist(), strict=True))
+        return list(zip(self.ids[ordered].tolist(), scores[ordered].tolist(), strict=True))
 
 
 def rarities(indexes: Sequence[KeywordIndex], query_terms: Iterable[str]) -> dict[int, float]:
@@ -185,7 +188,7 @@ def _built(
     weights = frequencies * np.float32(K1 + 1) / (frequencies + penalty)
     return KeywordIndex(
         languages=languages,
-        _ids=ids,
+        ids=ids,
         _lengths=lengths,
         _hashes=hashes[first],
         _starts=np.append(first, len(keys)).astype(np.int64),

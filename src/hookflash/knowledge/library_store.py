@@ -4,11 +4,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import anyio
+import anyio.to_thread
+import numpy as np
+from numpy.typing import NDArray
 
 from hookflash.base.clock import Clock
 from hookflash.base.coalesced import Coalesced
 from hookflash.db.pool import Database
-from hookflash.knowledge import answer_store, entry_store, scope_store, store
+from hookflash.knowledge import answer_store, entry_store, index_store, scope_store, store
 from hookflash.knowledge.chunk_vectors import ChunkVectors
 from hookflash.knowledge.external import merged
 from hookflash.knowledge.external_store import Elsewhere
@@ -25,9 +28,11 @@ from hookflash.knowledge.vectors import VectorIndex
 
 # Of a source: id, version, embedding model, kind, JSON of who may see it.
 Version = tuple[str, int, str, str, str | None, bool]
-Terms = list[tuple[int, bytes, str | None]]
-Vectors = list[tuple[int, bytes]]
 
+Ids = NDArray[np.int64]
+
+# Comparisons that take too long for everybody else to wait for.
+_AT_ONCE = 10_000
 # For how long an index that is not ours is taken to be unchanged: so long an answer from it is given again.
 UNCHANGED_SECONDS = 600
 # Passages that are remembered: some 10 MB.
@@ -62,10 +67,10 @@ class KnowledgeBase:
         self._asked: dict[str, Questions] = {}
         # How many chunks a source has at a version, which counting them each time would cost more than the search.
         self._sizes: dict[str, tuple[int, int]] = {}
-        self._keywords: Shelf[Terms, KeywordIndex] = Shelf(self._terms, _keyword_index)
+        self._keywords: Shelf[KeywordIndex] = Shelf(self._keyword_index)
         self._entries: OrderedDict[tuple[str, str], list[EntryFacts]] = OrderedDict()
         self._passages: OrderedDict[int, tuple[int, Passage]] = OrderedDict()
-        self._vectors: Shelf[Vectors, VectorIndex] = Shelf(self._vectors_of, VectorIndex.build)
+        self._vectors: Shelf[VectorIndex] = Shelf(self._vector_index)
         self._versions: Coalesced[tuple[str, ...], list[Version]] = Coalesced(self._versions_of_all)
         self._kept: Coalesced[str, bytes | None] = Coalesced(self._kept_of_all)
         self._keeping: Coalesced[tuple[str, bytes], None] = Coalesced(self._keep_all)
@@ -141,12 +146,17 @@ class KnowledgeBase:
     async def nearest(
         self, scope: Scope, model: str, vectors: Vector, limit: int, failures: list[str]
     ) -> Sequence[Ranked]:
-        """Exact over small sources, in memory; over big ones in the index outside, or through their graphs."""
+        """In memory; those of sources too big for that in the index outside, or through their graphs."""
         mine = [(s, version, chunks) for s, version, m, chunks in scope.sources if m == model and chunks]
-        small = [((s, model), version) for s, version, chunks in mine if chunks <= store.EXACT_AT_MOST]
-        big = [s for s, _, chunks in mine if chunks > store.EXACT_AT_MOST]
+        small = [((s, model), version) for s, version, chunks in mine if chunks <= store.IN_MEMORY_AT_MOST]
+        big = [s for s, _, chunks in mine if chunks > store.IN_MEMORY_AT_MOST]
         indexes = await self._vectors.indexes(scope.account_id, small)
-        found = [[scored for index in indexes for scored in index.nearest(v, limit)] for v in vectors]
+
+        def near() -> list[list[tuple[int, float]]]:
+            return [[scored for index in indexes for scored in index.nearest(v, limit)] for v in vectors]
+
+        many = sum(map(len, indexes)) * len(vectors) > _AT_ONCE
+        found = await anyio.to_thread.run_sync(near) if many else near()
         if big:
             far = await self._big.nearest(scope.account_id, big, model, vectors, limit, failures)
             for ranked, others in zip(found, far, strict=True):
@@ -206,14 +216,24 @@ class KnowledgeBase:
         while len(self._passages) > PASSAGES:
             self._passages.popitem(last=False)
 
-    async def _terms(self, account_id: str, key: Key) -> Terms:
+    async def _keyword_index(self, account_id: str, key: Key, held: KeywordIndex | None) -> KeywordIndex:
+        (source,) = key
+        index = held or KeywordIndex.build((), ())
         async with self._db.tenant(account_id) as conn:
-            return await store.terms(conn, key[0])
+            new, gone = _changes(index.ids, await index_store.chunk_ids(conn, source))
+            rows = await index_store.terms(conn, source, new)
+            languages = await index_store.languages(conn, source)
+        return await anyio.to_thread.run_sync(index.changed, rows, gone, languages)
 
-    async def _vectors_of(self, account_id: str, key: Key) -> Vectors:
+    async def _vector_index(self, account_id: str, key: Key, held: VectorIndex | None) -> VectorIndex:
+        source, model = key
+        index = held or VectorIndex.build(())
         async with self._db.tenant(account_id) as conn:
-            return await store.vectors(conn, key[0], key[1])
+            new, gone = _changes(index.ids, await index_store.chunk_ids(conn, source))
+            rows = await index_store.vectors(conn, source, model, new)
+        return await anyio.to_thread.run_sync(index.changed, rows, gone)
 
 
-def _keyword_index(rows: Terms) -> KeywordIndex:
-    return KeywordIndex.build(((i, packed) for i, packed, _ in rows), {language or "en" for _, _, language in rows})
+def _changes(held: Ids, now: Ids) -> tuple[Ids, Ids]:
+    """Which chunks came and which went: a chunk's words and vector never change."""
+    return np.setdiff1d(now, held, assume_unique=True), np.setdiff1d(held, now, assume_unique=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import anyio
-import anyio.to_thread
 
 MAX_BYTES = 512_000_000
 
@@ -18,7 +17,6 @@ class Index(Protocol):
     def nbytes(self) -> int: ...
 
 
-Rows = TypeVar("Rows")
 Indexed = TypeVar("Indexed", bound=Index)
 
 Key = tuple[str, ...]
@@ -30,14 +28,13 @@ class _Held(Generic[Indexed]):
     index: Indexed
 
 
-class Shelf(Generic[Rows, Indexed]):
-    """`load(account, key)` reads the rows of what the key names, a source first; `build` makes them into an index."""
+class Shelf(Generic[Indexed]):
+    """`load(account, key, held)` gives the index of what the key names, a source first, made from an earlier one if any."""
 
     def __init__(
-        self, load: Callable[[str, Key], Awaitable[Rows]], build: Callable[[Rows], Indexed], max_bytes: int = MAX_BYTES
+        self, load: Callable[[str, Key, Indexed | None], Awaitable[Indexed]], max_bytes: int = MAX_BYTES
     ) -> None:
         self._load = load
-        self._build = build
         self._max_bytes = max_bytes
         self._held: OrderedDict[Key, _Held[Indexed]] = OrderedDict()
         self._loading: dict[Key, anyio.Lock] = {}
@@ -53,9 +50,10 @@ class Shelf(Generic[Rows, Indexed]):
             async with lock:
                 held = self._held.get(key)
                 if held is None or held.version < version:
-                    rows = await self._load(account_id, key)
-                    held = _Held(version, await anyio.to_thread.run_sync(self._build, rows))
-                    self._held[key] = held
+                    # It may take longer than any search waits: were it broken off each time it would never be there.
+                    with anyio.CancelScope(shield=True):
+                        index = await self._load(account_id, key, held.index if held else None)
+                    held = self._held[key] = _Held(version, index)
                     self._make_room()
             self._loading.pop(key, None)
         self._held.move_to_end(key)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from psycopg.errors import UniqueViolation
-from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from hookflash.base.errors import Conflict, Invalid, NotFound
@@ -30,7 +29,8 @@ _DOCUMENT = (
     "select id, source_id, name, title, url, content_type, size, language, status, error, chunk_count, created_at,"
     " updated_at from documents"
 )
-EXACT_AT_MOST = 20_000
+# As many vectors of 1,536 numbers as a shelf has room for.
+IN_MEMORY_AT_MOST = 150_000
 
 
 def vector_text(vector: Vector) -> str:
@@ -465,23 +465,3 @@ async def passages(conn: Connection, ids: Sequence[int]) -> dict[int, Passage]:
         )
         for r in await cursor.fetchall()
     }
-
-
-async def terms(conn: Connection, source_id: str, after: int = 0) -> list[tuple[int, bytes, str | None]]:
-    """Index terms of a source's chunks with ids above `after`: (chunk id, packed terms, language)."""
-    cursor = await conn.execute(
-        "select c.id, c.terms, d.language from chunks c join documents d on d.id = c.document_id"
-        " where c.source_id = %s and c.id > %s order by c.id",
-        (source_id, after),
-    )
-    return [(r["id"], bytes(r["terms"]), r["language"]) for r in await cursor.fetchall()]
-
-
-async def vectors(conn: Connection, source_id: str, model: str) -> list[tuple[int, bytes]]:
-    """The vectors of a source's chunks as pgvector's binary halfvec: (chunk id, bytes), by chunk id."""
-    async with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
-        await cursor.execute(
-            "select chunk_id, vector from embeddings where source_id = %s and model = %s order by chunk_id",
-            (source_id, model),
-        )
-        return await cursor.fetchall()
