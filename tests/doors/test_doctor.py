@@ -9,12 +9,15 @@ import httpx2
 
 from hookflash.assistant.assistant import AssistantConfig
 from hookflash.assistant.voice import VoiceConfig
+from hookflash.base.clock import SystemClock
 from hookflash.base.secret import Sealer, Secret
 from hookflash.channels.check import NONCE_HEADER, Answer, Finding, State, check_public
 from hookflash.channels.text import account_of
 from hookflash.cli.doctor import findings, twilio_links
 from hookflash.settings import Settings
+from hookflash.testing.openai_server import OpenAIServer
 from hookflash.testing.rerank_server import RerankServer
+from hookflash.testing.vendor import Answer as Reply
 from hookflash.testing.vendor import serve
 from tests.doors.textline import OURS, TextLine, text_line
 
@@ -132,6 +135,19 @@ async def test_each_broken_link_is_named_with_its_cure(database_url: str, fresh_
         place = fresh_directory / "file"
         place.write_text("")
         assert "cannot be written" in (await examined(changed(line, data_dir=place)))["data directory"].found
+
+
+async def test_a_model_that_no_assistant_asks_is_told(database_url: str, fresh_directory: Path) -> None:
+    """As when a vendor's key comes after the assistant."""
+    answer = '{"answer": "At ten.", "confidence": 0.9, "sources": [1]}'
+    vendor = OpenAIServer(SystemClock())
+    vendor.script.then(Reply(answer))
+    async with serve(vendor) as url, text_line(database_url, fresh_directory, workers=0) as line:
+        found = await examined(changed(line, openai_base_url=f"{url}/v1", openai_api_key=Secret("sk-test")))
+        assert found["model openai"].state is State.WARN
+        assert "no assistant asks it" in found["model openai"].found
+        assert "models" in str(found["model openai"].mend)
+        assert found["model extractive"].state is State.OK
 
 
 async def test_stored_credentials_need_the_key_that_sealed_them(database_url: str, fresh_directory: Path) -> None:

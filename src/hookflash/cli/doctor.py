@@ -188,19 +188,24 @@ async def _answers(core: Core) -> AsyncIterator[Finding]:
         yield await _proven("vector index", "Milvus", partial(core.outside.count, "doctor", "doctor", name), mend)
     if core.settings.reranker is not None:
         yield await _reranker(core, core.settings.reranker)
-    models, passages = set(core.settings.model_names), 0
+    used: set[str] = set()
+    passages = 0
     spoken: dict[str, tuple[VoiceConfig, str]] = {}
     for account_id in await workspace.accounts(core.db):
         async with core.db.tenant(account_id) as conn:
             for assistant in (await assistants.page(conn, 100, None)).items:
-                models |= set(assistant.config.models)
+                used |= set(assistant.config.models)
                 if assistant.config.voice.way in ("stream", "realtime"):
                     voice = assistant.config.voice
                     spoken.setdefault(voice.model_dump_json(), (voice, assistant.name))
             scope = await core.knowledge.scope(account_id, ())
             passages += sum(chunks for *_, chunks in scope.sources)
-    for model in sorted(models):
-        yield await _model(core, model)
+    for model in sorted(used.union(core.settings.model_names)):
+        found = await _model(core, model)
+        if found.state is State.OK and used and model not in used | {"extractive"}:
+            mend = "name it in an assistant's `models` (PATCH /v1/assistants/ID), then: hookflash assistants publish"
+            found = warn(found.link, "it answers, but no assistant asks it", mend)
+        yield found
     for voice, name in spoken.values():
         if voice.way == "realtime":
             vendor = voice.realtime or core.settings.realtime
