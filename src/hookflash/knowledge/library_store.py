@@ -31,8 +31,9 @@ Version = tuple[str, int, str, str, str | None, bool]
 
 Ids = NDArray[np.int64]
 
-# Comparisons that take too long for everybody else to wait for.
-_AT_ONCE = 10_000
+# Numbers in vectors among which the nearest are looked for while everybody else waits, about 3 ms: a thread of its own
+# would cost a search more.
+_AT_ONCE = 50_000_000
 # For how long an index that is not ours is taken to be unchanged: so long an answer from it is given again.
 UNCHANGED_SECONDS = 600
 # Passages that are remembered: some 10 MB.
@@ -155,7 +156,7 @@ class KnowledgeBase:
         def near() -> list[list[tuple[int, float]]]:
             return [[scored for index in indexes for scored in index.nearest(v, limit)] for v in vectors]
 
-        many = sum(map(len, indexes)) * len(vectors) > _AT_ONCE
+        many = sum(map(len, indexes)) * vectors.size > _AT_ONCE
         found = await anyio.to_thread.run_sync(near) if many else near()
         if big:
             far = await self._big.nearest(scope.account_id, big, model, vectors, limit, failures)

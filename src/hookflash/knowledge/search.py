@@ -99,23 +99,15 @@ async def search(
     if scope.empty or not question:
         return NothingFound("empty knowledge" if scope.empty else "no match")
     failures: list[str] = []
-    dense: list[Ranked] = []
     words: _Words | None = None
-
-    embedded = anyio.Event()
-
-    async def by_meaning() -> None:
-        dense.extend(await _by_meaning(question, scope, store, embedder, limits, failures, embedded))
 
     async def by_words() -> None:
         nonlocal words
-        # The embedder wants the interpreter from another thread; the store only waits for its answer.
-        await embedded.wait()
         words = await _by_words(question, scope, store, limits, failures)
 
     async with anyio.create_task_group() as both:
         both.start_soon(by_words)
-        await by_meaning()
+        dense = await _by_meaning(question, scope, store, embedder, limits, failures)
     scored, most = (words.scored, words.most) if words is not None else ((), 0.0)
     candidates = fuse(dense, scored, limit=limits.candidates, attainable=most)
     likely = [candidate for candidate in candidates if candidate.score >= limits.least_score]
@@ -141,15 +133,13 @@ async def _by_meaning(
     embedder: Callable[[str], Embedder],
     limits: Limits,
     failures: list[str],
-    embedded: anyio.Event,
 ) -> list[Ranked]:
-    """For each part of the question the nearest chunks; empty when that failed. `embedded` is set when that much is done."""
+    """For each part of the question the nearest chunks; empty when that failed."""
     parts = parts_of(question)
     merged: list[list[tuple[int, float]]] = [[] for _ in parts]
     answered = False
     for model in sorted({model for _, _, model, chunks in scope.sources if chunks}):
         vectors = await _attempt("embedder", lambda: embedder(model).embed(parts), limits.embed_seconds, failures)  # noqa: B023
-        embedded.set()
         if vectors is None:
             continue
         rows = vectors.astype(np.float32, copy=False)
@@ -163,7 +153,6 @@ async def _by_meaning(
             answered = True
             for part, ranking in zip(merged, found, strict=True):
                 part.extend(ranking)
-    embedded.set()
     if not answered:
         return []
     return [sorted(part, key=lambda scored: (-scored[1], scored[0]))[: limits.candidates] for part in merged]
