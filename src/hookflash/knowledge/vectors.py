@@ -14,8 +14,8 @@ COMPARED = 3_000
 
 _LARGEST = 32_767
 _WORD = 64
-# Vectors that are taken in at once: their numbers stay in the processor's cache.
-_BLOCK = 1_000
+# Vectors that are worked on at once: their numbers stay in the processor's cache.
+_BLOCK = 512
 
 Rows = NDArray[np.int16]
 
@@ -69,12 +69,9 @@ class VectorIndex:
             return []
         asked = vector.astype(np.float32)
         asked /= max(np.linalg.norm(asked), np.float32(1e-12))
-        rows, steps, ids = self._rows, self._steps, self.ids
-        if len(ids) > COMPARED:
-            likely = self._likely(asked, max(COMPARED, limit))
-            rows, steps, ids = rows[likely], steps[likely], ids[likely]
-        # Not `@`: the library behind it would wait for its threads on every core, which others may be using.
-        cosines = np.vecdot(rows.astype(np.float32), asked) * steps
+        chosen = self._likely(asked, max(COMPARED, limit)) if len(self.ids) > COMPARED else np.arange(len(self.ids))
+        ids = self.ids[chosen]
+        cosines = self._products(asked, chosen) * self._steps[chosen]
         best = np.argpartition(-cosines, limit - 1)[:limit] if len(cosines) > limit else np.arange(len(cosines))
         best = best[np.lexsort((ids[best], -cosines[best]))]
         return list(zip(ids[best].tolist(), cosines[best].tolist(), strict=True))
@@ -85,6 +82,17 @@ class VectorIndex:
         for chunks, mine in zip(self._signs, _signs(asked[None])[:, 0], strict=True):
             differing += np.bitwise_count(chunks ^ mine)
         return np.flatnonzero(differing <= np.partition(differing, count - 1)[count - 1])
+
+    def _products(self, asked: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+        products = np.empty(len(chosen), np.float32)
+        room = np.empty((_BLOCK, len(asked)), np.float32)
+        for start in range(0, len(chosen), _BLOCK):
+            block = chosen[start : start + _BLOCK]
+            rows = room[: len(block)]
+            rows[:] = self._rows.take(block, axis=0)
+            # Not `@`: the library behind it would wait for its threads on every core, which others may be using.
+            np.vecdot(rows, asked, out=products[start : start + _BLOCK])
+        return products
 
 
 def _signs(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
