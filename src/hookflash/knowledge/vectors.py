@@ -112,7 +112,8 @@ def _parts(
     signs = np.empty((-(-dimensions // _WORD), len(rows)), np.uint64)
     for start in range(0, len(rows), _BLOCK):
         block = slice(start, start + _BLOCK)
-        stored = np.frombuffer(b"".join(vector for _, vector in rows[block]), ">f2").reshape(-1, dimensions + 2)
+        held = b"".join(vector for _, vector in rows[block])
+        stored = np.frombuffer(held, ">f2").reshape(len(rows[block]), dimensions + 2)
         exact = stored[:, 2:].astype(np.float32)
         step = np.abs(exact).max(axis=1, initial=1e-12) / np.float32(_LARGEST)
         vectors[block] = np.rint(exact / step[:, None])
