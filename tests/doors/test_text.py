@@ -180,11 +180,17 @@ async def test_an_answer_too_late_for_the_response_goes_by_rest(database_url: st
         phone = line.phone()
         phone.text(OURS, "slow")
         await line.emulator.idle()
+        await until(lambda: line.rows("select 1 from messages where at < now() - interval '0.5 seconds'"))
         go_on.set()
         await phone.wait_reply()
         await line.emulator.idle()
         sent = [m for m in line.emulator.messages if m.direction.startswith("outbound")]
         assert [(m.direction, m.body) for m in sent] == [("outbound-api", "late but here")]
+        # Nobody waits to take it along any more, so it leaves at once.
+        (row,) = await line.rows(
+            "select not_before < created_at + interval '0.75 seconds' as due from messages where direction = 'out'"
+        )
+        assert row["due"]
 
 
 async def test_duplicate_deliveries_are_one_turn(database_url: str, fresh_directory: Path) -> None:

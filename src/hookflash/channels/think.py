@@ -142,7 +142,8 @@ class Thinker:
         heard = unsaid(record.heard, turn.words, config.safety.pii.keep_out)
         bodies = compose(heard, turn.line.name, turn.line.segment_budget, turn.line.max_chars)
         budget = unanswered.settings.get("inline_budget_ms", 0) / 1000
-        delay = max(0.0, budget - unanswered.waited) + INLINE_GRACE if budget > unanswered.waited else 0.0
+        left = budget - unanswered.waited - thinking / 1000
+        delay = left + INLINE_GRACE if left > 0 else 0.0
         outgoing = tuple(self._outgoing(unanswered, body, delay=delay) for body in bodies)
         text_micros = sum(out.cost_micros for out in outgoing)
         state, why, kind, hand_off = _outcome(record)
