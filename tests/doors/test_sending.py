@@ -148,33 +148,15 @@ async def test_a_refused_sender_is_stopped_and_goes_on_when_it_is_mended(
         assert sorted(sent(line)) == ["You said: first", "You said: second"]
 
 
-async def test_a_second_number_that_leads_here_does_not_stop_our_own(database_url: str, fresh_directory: Path) -> None:
-    async with text_line(database_url, fresh_directory) as line:
-        await line.rows("insert into contacts (id, account_id) values ('cont_1', %s) returning 1", line.account_id)
-        await line.rows(
-            "insert into messages (id, account_id, contact_id, integration_id, direction, kind, address, sender, body, state, at)"
-            " values ('msg_1', %s, 'cont_1', %s, 'out', 'answer', '+15550111333', '+15550109999', 'x', 'waiting', now()) returning 1",
-            line.account_id,
-            line.integration.id,
-        )
-        await line.rows(
-            "insert into lanes (contact_id, account_id, due_at) values ('cont_1', %s, now()) returning 1",
-            line.account_id,
-        )
-        await until(lambda: line.rows("select 1 from messages where id = 'msg_1' and error_code = 21659"))
-        (integration,) = await line.rows("select stopped_code from integrations")
-        assert integration["stopped_code"] is None
-
-
-async def _ours(line: TextLine, state: str) -> None:
-    """A message of ours that is on its way out."""
+async def _outgoing(line: TextLine, state: str = "waiting", sender: str = OURS) -> None:
+    """A message that is on its way out."""
     await line.rows("insert into contacts (id, account_id) values ('cont_1', %s) returning 1", line.account_id)
     await line.rows(
         "insert into messages (id, account_id, contact_id, integration_id, direction, kind, address, sender, body, state, at, posted_at)"
         " values ('msg_1', %s, 'cont_1', %s, 'out', 'answer', '+15550111222', %s, 'x', %s, now(), now()) returning 1",
         line.account_id,
         line.integration.id,
-        OURS,
+        sender,
         state,
     )
     await line.rows(
@@ -183,10 +165,18 @@ async def _ours(line: TextLine, state: str) -> None:
     await line.rows("select pg_notify('lanes', '')")
 
 
+async def test_a_second_number_that_leads_here_does_not_stop_our_own(database_url: str, fresh_directory: Path) -> None:
+    async with text_line(database_url, fresh_directory) as line:
+        await _outgoing(line, sender="+15550109999")
+        await until(lambda: line.rows("select 1 from messages where id = 'msg_1' and error_code = 21659"))
+        (integration,) = await line.rows("select stopped_code from integrations")
+        assert integration["stopped_code"] is None
+
+
 async def test_wrong_credentials_stop_the_sender(database_url: str, fresh_directory: Path) -> None:
     environment = {"TWILIO_AUTH_TOKEN": "0" * 32}
     async with text_line(database_url, fresh_directory, environment=environment, web=False) as line:
-        await _ours(line, "waiting")
+        await _outgoing(line)
         await until(lambda: line.rows("select 1 from integrations where stopped_code = 20003"))
         (row,) = await line.rows("select state from messages")
         assert row["state"] == "parked"
@@ -196,7 +186,7 @@ async def test_wrong_credentials_that_only_settling_meets_stop_the_sender(
     database_url: str, fresh_directory: Path
 ) -> None:
     async with text_line(database_url, fresh_directory, environment={"TWILIO_AUTH_TOKEN": "0" * 32}, web=False) as line:
-        await _ours(line, "posting")
+        await _outgoing(line, "posting")
         await until(lambda: line.rows("select 1 from integrations where stopped_code = 20003"))
         # Its request may have been performed before they were wrong: only Twilio can tell.
         (row,) = await line.rows("select state from messages")
