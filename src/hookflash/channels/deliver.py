@@ -131,7 +131,7 @@ class Deliverer:
                 return Left()
             log.warning("send cannot be settled yet", message=row.id, reason=error.message)
             refused = heeded(error.code)
-            if refused is not None and refused.stop_sender:
+            if refused is not None and refused.stop_sender and integration.stopped_code is None:
                 await self.store.stop_sender(row, refused)
             return Later(min(max(1.0, age / 2), 30.0))
         found = match(row.body, await self.store.unknown(row.account_id, listed))
